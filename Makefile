@@ -1,0 +1,39 @@
+# All that Steward needs to be tried, tested and deployed. `make` lists it.
+PYTHON ?= python3
+BIN := .venv/bin
+WORKERS ?= 2
+.DEFAULT_GOAL := help
+.PHONY: help demo test check servers deploy bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(BIN)/steward ## see the main job work on real servers; Ctrl-C ends it, ONCE=1 lets it end by itself
+	$(BIN)/python -m sandbox.demo $(if $(ONCE),--once)
+
+test: $(BIN)/steward servers ## run the tests on real servers
+	$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST)
+
+check: $(BIN)/steward ## check style, types and the walls between the rooms
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+servers: ## install the servers that no wheel carries, with Debian's packages
+	@sh sandbox/install-servers
+
+deploy: $(BIN)/steward ## put the deployments, blocks and alerts on the server at PREFECT_API_URL
+	$(BIN)/python -m deployments
+
+bench: $(BIN)/steward ## measure hmap-clean beside what people do today (8 minutes)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python benchmarks/hmap_clean.py
+
+clean: ## remove what make made
+	rm -rf .venv
+
+$(BIN)/steward: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Steward needs Python 3.11 or newer; say which: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	@touch $@

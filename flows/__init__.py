@@ -1,0 +1,1 @@
+"""One file per job, the runbook: parameters, plan, guard, apply, report."""

@@ -1,0 +1,30 @@
+"""Carry out a plan that someone has read, exactly that plan."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from prefect import flow
+from pydantic import Field
+
+from blocks import Credentials
+from flows.jobs import judge_of, store_of
+from tasks.changes.apply import apply_plan
+from tasks.changes.guard import guard
+from tasks.changes.naming import name_after_mode
+from tasks.changes.options import PlanRef, Plans
+from tasks.changes.plan import check_store, open_plan
+from tasks.changes.report import Report, report
+
+StoreOfPlan = Annotated[Credentials, Field(description="The store that the plan was made for, as its job took it.")]
+
+
+@flow(name="apply", flow_run_name=name_after_mode)
+def apply(plan: PlanRef, store: StoreOfPlan, plans: Plans = None) -> Report:
+    """Carry out a plan that someone has read, exactly that plan."""
+    opened = open_plan(plan, plans)
+    target = store_of(opened.header, store)
+    check_store(opened, target)
+    judge = judge_of(opened.header, target)
+    guard(opened, judge)
+    return report(opened, apply_plan(opened, target, judge))

@@ -1,0 +1,138 @@
+"""The `steward` command with a subcommand per job, and the old commands' names."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from cyclopts import App, CycloptsError
+from rich.console import Console
+
+from flows.jobs import flow_of, job_names, summary_of
+from flows.plans import plan_app
+from tasks.changes.errors import BadInput, PlanRefused, StewardError
+
+if TYPE_CHECKING:
+    from prefect import Flow, State
+    from prefect.client.schemas.objects import FlowRun
+
+    from tasks.changes.report import Report
+
+DONE, FAILED, USAGE, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
+QUIET = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}
+
+
+def say(text: str) -> None:
+    """Tell the operator something, on stderr."""
+    Console(stderr=True, soft_wrap=True, highlight=False).print(text, markup=False)
+
+
+def main() -> None:
+    """Run `steward`."""
+    sys.exit(steward(sys.argv[1:]))
+
+
+def hmap_cleaner() -> None:
+    """Run `hmap-cleaner`, the old name of hmap-clean: it acts unless told --dry-run."""
+    sys.exit(run(app_of("hmap-clean", "hmap-cleaner", live=True), sys.argv[1:]))
+
+
+def steward(tokens: list[str]) -> int:
+    """Run one command and return its exit status; only the job that is called is imported."""
+    app = App(name="steward", help="Keep data stores in order: plan every change, guard it, apply it, undo it.")
+    app.command(plan_app)
+    for job in job_names():
+        called = tokens[:1] == [job]
+        app.command(app_of(job, job, live=False) if called else App(name=job, help=summary_of(job)))
+    return run(app, tokens)
+
+
+def app_of(job: str, name: str, *, live: bool) -> App:
+    """Make a job's command from its flow."""
+    if "--verbose" not in sys.argv:
+        os.environ.update(QUIET)
+    from flows.command import arguments_of, signature_of  # these import Prefect, which takes its time
+
+    flow = flow_of(job)
+    signature = signature_of(flow, live=live)
+
+    def command(*args: Any, **options: Any) -> int:
+        given = signature.bind(*args, **options).arguments
+        json = given.pop("json", False)
+        given.pop("verbose", None)
+        return call(flow, arguments_of(flow, given, live=live), json=json)
+
+    command.__signature__ = signature  # type: ignore[attr-defined]
+    command.__annotations__ = {one.name: one.annotation for one in signature.parameters.values()}
+    app = App(name=name, help=flow.fn.__doc__)
+    app.default(command)
+    return app
+
+
+def call(flow: Flow[..., Report], arguments: dict[str, Any], *, json: bool) -> int:
+    """Run a flow and show its report, whole or as far as it came."""
+    try:
+        with server():
+            report = flow.with_options(on_running=[link])(**arguments)
+    except StewardError as failure:
+        if failure.report:
+            show(failure.report, json=json)
+        raise
+    show(report, json=json)
+    return DONE
+
+
+def link(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001  # Prefect names them
+    """Say where the run can be watched, once, where there is a UI."""
+    from prefect.utilities.urls import url_for
+
+    if flow_run.run_count <= 1 and (url := url_for(flow_run)):
+        say(f"Run: {url}")
+
+
+def server() -> AbstractContextManager[None]:
+    """Give the Prefect server that runs are tracked on: the one that is set, or a private one."""
+    from flows.private_server import PrivateServer, needed
+
+    if not needed():
+        return nullcontext()
+    say("PREFECT_API_URL is not set: starting a private Prefect server for this run.")
+    return PrivateServer().running()
+
+
+def show(report: Report, *, json: bool) -> None:
+    """Print a report: a table for people, one JSON object for programs."""
+    from tasks.changes.report import headline, rows
+
+    if json:
+        print(report.model_dump_json(), flush=True)
+        return
+    width = max(len(what) for what, _ in rows(report))
+    print(headline(report), *(f"  {what:<{width}}  {value}" for what, value in rows(report)), sep="\n", flush=True)
+
+
+def run(app: App, tokens: list[str]) -> int:
+    """Run a command and turn what happened into its exit status."""
+    try:
+        status = app(tokens, exit_on_error=False, print_error=True, result_action="return_value")
+    except CycloptsError:
+        return USAGE
+    except (BadInput, ValueError) as error:
+        say(f"{error}")
+        return USAGE
+    except PlanRefused as refusal:
+        say(f"Refused: {refusal}")
+        return REFUSED
+    except StewardError as failure:
+        say(f"Failed: {failure}")
+        return FAILED
+    except KeyboardInterrupt:
+        say("Interrupted. What was done so far stands; run the command again to finish.")
+        return INTERRUPTED
+    except Exception:  # noqa: BLE001  # the last resort: a bug, shown whole
+        traceback.print_exc()
+        return FAILED
+    return int(status or DONE)

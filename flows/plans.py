@@ -1,0 +1,93 @@
+"""`steward plan`: reading plan files and pruning them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Annotated
+
+from cyclopts import App, Parameter
+from pydantic import TypeAdapter
+
+from tasks.changes.options import Duration
+from tasks.changes.plan_file import Counts, Header, action_of, from_json, lines_of, read_header, to_json, verify
+from tasks.changes.plan_store import PlanStore
+from tasks.changes.protocols import Action, Image
+
+plan_app = App(name="plan", help="Read and prune plan files.")
+Plans = Annotated[str | None, Parameter(help="Where plans are kept: a folder, or block:TYPE/NAME.")]
+SHOWN = 200
+
+
+@plan_app.command
+def show(
+    plan: Annotated[str, Parameter(help="A plan file, or the name of one in the plan store.")],
+    /,
+    *,
+    json: Annotated[bool, Parameter(help="Print the whole plan as JSON lines.", negative="")] = False,
+    limit: Annotated[int, Parameter(help="Print so many of the actions; 0 for all of them.")] = 20,
+    plans: Plans = None,
+) -> int:
+    """Check a plan against its seal and print what it would do."""
+    path = PlanStore.at(plans).fetch(plan)
+    header = read_header(path)
+    counts, seal = verify(path)
+    if json:
+        sys.stdout.buffer.writelines(lines_of(path))
+        return 0
+    print("\n".join(overview(header, counts, seal)))
+    actions = islice(lines_of(path), 1, 1 + min(limit or counts.planned, counts.planned))
+    for line in actions:
+        print("\n".join(lines_for(action_of(line))))
+    if limit and counts.planned > limit:
+        print(f"… and {counts.planned - limit:,} more (--limit 0 for all, --json for JSON lines)")
+    return 0
+
+
+def overview(header: Header, counts: Counts, seal: str) -> Iterator[str]:
+    """Describe a plan in a few lines."""
+    undo = "" if header.undoable else ", CANNOT BE UNDONE"
+    yield f"{header.job} {header.version} on {header.store}, made {header.created}{undo}"
+    yield f"hash {seal}"
+    yield from (f"  {name} = {value}" for name, value in header.parameters.items() if value is not None)
+    yield f"{counts.planned:,} of {counts.scanned:,} records would change, freeing {counts.frees:,} bytes"
+    yield from (f"  change: {reason}: {n:,}" for reason, n in counts.because.items())
+    yield from (f"  keep: {reason}: {n:,}" for reason, n in counts.kept.items())
+    yield f"  problems: {counts.problem_count:,}"
+    yield from (f"    {one['record']}: {one['reason']}" for one in counts.problems)
+
+
+def lines_for(action: Action) -> Iterator[str]:
+    """Describe an action: what it touches, what stands there, what would stand there."""
+    sign = "-" if action.after is None else "+" if action.before is None else "~"
+    yield f"{sign} {readable(action.key)}  {action.reason}  {action.detail}"
+    if action.before is not None:
+        yield f"    before {readable(action.before)}"
+    if action.after is not None:
+        yield f"    after  {readable(action.after)}"
+
+
+def readable(image: Image) -> str:
+    """Give an image as one line of at most 200 characters."""
+    shown = to_json(from_json(image))
+    text = shown if isinstance(shown, str) else str(shown)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}… ({len(text):,} characters)"
+
+
+def age(text: str) -> timedelta:
+    """Read an age such as `30d`; raises ValueError."""
+    return TypeAdapter(Duration).validate_python(text)
+
+
+@plan_app.command
+def prune(
+    *,
+    older_than: Annotated[str, Parameter(help="The age from which plans go, such as 30d or 36h.")] = "30d",
+    plans: Plans = None,
+) -> int:
+    """Remove old plans from the plan store; what they did can then not be undone any more."""
+    gone = PlanStore.at(plans).prune(age(older_than), datetime.now(UTC))
+    print("\n".join([*gone, f"{len(gone)} removed"]))
+    return 0

@@ -1,0 +1,113 @@
+"""A Prefect server for one run, where no PREFECT_API_URL is set.
+
+Prefect can start one by itself, but only after it has imported the whole server into the client, which doubles the
+time to the first task; and that one outlives a client that was killed.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogHandler
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+    get_current_settings,
+    temporary_settings,
+)
+
+from tasks.changes.errors import StewardError
+
+START_SECONDS = 120
+STOP_SECONDS = 10
+SETTINGS = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "0"}
+
+
+class ServerFailed(StewardError):
+    """The private server did not start."""
+
+
+def needed() -> bool:
+    """Say whether Prefect's settings name no server."""
+    return get_current_settings().api.url is None
+
+
+class PrivateServer:
+    """A server on loopback, starting while the caller goes on; it ends with its owner, however that ends."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "flows.private_server"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, **SETTINGS},
+            start_new_session=True,  # so that Ctrl-C ends the run before its server
+        )
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Have flows run on this server; it is stopped afterwards.
+
+        Raises ServerFailed where it does not come up.
+        """
+        assert self._process.stdin  # noqa: S101  # for mypy
+        assert self._process.stdout  # noqa: S101
+        try:
+            url = f"http://127.0.0.1:{int(self._process.stdout.readline() or 0)}/api"
+            _await(url)
+            # No one watches the heartbeats of a server that ends with the run, and they cost a second.
+            with temporary_settings({PREFECT_API_URL: url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+                yield
+                _send_the_rest()
+        finally:
+            self._process.stdin.close()
+            try:
+                self._process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+
+def _send_the_rest() -> None:
+    """Send what Prefect still holds for its server; at the exit of the process it would be too late."""
+    APILogHandler().flush()
+    EventsWorker.drain_all(timeout=STOP_SECONDS)
+
+
+def _await(url: str) -> None:
+    """Wait for the server; it listens before it serves, so that one request is enough."""
+    try:
+        urlopen(f"{url}/health", timeout=START_SECONDS).close()  # noqa: S310  # our own, on loopback
+    except (URLError, OSError) as error:
+        message = f"The private Prefect server did not start: {error}. Start one and set PREFECT_API_URL."
+        raise ServerFailed(message) from error
+
+
+def serve() -> None:
+    """Serve on a free port, printed first, until stdin ends."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    print(listening.getsockname()[1], flush=True)
+    from prefect.server.api.server import create_app
+    from uvicorn import Config, Server
+
+    server = Server(Config(create_app(ephemeral=True), log_level="error", lifespan="on"))
+
+    def stop_with_owner() -> None:
+        sys.stdin.read()
+        server.should_exit = True
+
+    Thread(target=stop_with_owner, daemon=True).start()
+    server.run(sockets=[listening])
+
+
+if __name__ == "__main__":
+    serve()

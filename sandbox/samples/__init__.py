@@ -1,0 +1,1 @@
+"""Real records of every generation, to fill a sandbox with."""

@@ -1,0 +1,1 @@
+"""What is known about stores and systems, and the one shape of every change."""

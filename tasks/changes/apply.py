@@ -1,0 +1,134 @@
+"""Carrying a plan out, or taking it back: batches in order, each a compare-and-set, resumed where they broke."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+
+from tasks.changes.errors import ApplyStopped, SourceUnreadable, StewardError
+from tasks.changes.plan import Plan, read_ahead
+from tasks.changes.progress import Phase
+from tasks.changes.protocols import Action, Judge, Key, LooksAgain, Outcome, Store, text_of
+from tasks.changes.report import publish
+from tasks.changes.retrying import RETRYING
+
+CONFLICTS_NAMED = 20
+SEGMENT = 100_000
+SEGMENTS = 50
+
+
+@dataclass
+class Tally:
+    """What became of a plan's actions so far."""
+
+    applied: int = 0
+    conflicts: int = 0
+    freed: int = 0
+    kept: Counter[str] = field(default_factory=Counter)
+    conflicting: list[str] = field(default_factory=list)
+
+    @property
+    def handled(self) -> int:
+        """Count the actions that are behind us, whatever became of them."""
+        return self.applied + self.conflicts + self.kept.total()
+
+    def add(self, batch: Sequence[Action], outcomes: Sequence[Outcome]) -> None:
+        """Count a batch's outcomes."""
+        for action, outcome in zip(batch, outcomes, strict=True):
+            if outcome is Outcome.DONE:
+                self.applied += 1
+                self.freed += action.frees
+            elif outcome is Outcome.ALREADY:
+                self.kept[outcome.value] += 1
+            else:
+                self.conflicts += 1
+                if len(self.conflicting) < CONFLICTS_NAMED:
+                    self.conflicting.append(text_of(action.key))
+
+
+class Application:
+    """A plan on its way into a store; calling `advance` again after an exception goes on where it broke off."""
+
+    def __init__(self, plan: Plan, store: Store[Any], judge: Judge[Any] | None = None, *, undo: bool = False) -> None:
+        self.name = "undo" if undo else "apply"
+        self.tally = Tally()
+        self._store, self._undo = store, undo
+        self._judge = judge if isinstance(judge, LooksAgain) else None
+        self._batches = read_ahead(plan.batches(store.batch_size))
+        self._batch: list[Action] = []
+        self._tried = False
+
+    def advance(self, actions: int, phase: Phase) -> bool:
+        """Handle at least so many actions; return False once the plan is at its end."""
+        goal = self.tally.handled + actions
+        while self.tally.handled < goal:
+            if not self._batch and not self._next():
+                return False
+            self._apply()
+            phase.at(self.tally.handled)
+        return True
+
+    def _next(self) -> bool:
+        self._batch = next(self._batches, [])
+        if self._undo:
+            self._batch = [action.inverse() for action in self._batch]
+        self._tried = False
+        return bool(self._batch)
+
+    def _apply(self) -> None:
+        stays: Mapping[Key, str] = self._judge.look_again(self._batch) if self._judge else {}
+        batch = [one for one in self._batch if one.key not in stays] if stays else self._batch
+        retried, self._tried = self._tried, True
+        outcomes = self._store.apply(batch) if batch else []
+        if retried:  # what stands as planned now was done by the try whose answer was lost
+            outcomes = [Outcome.DONE if one is Outcome.ALREADY else one for one in outcomes]
+        self.tally.add(batch, outcomes)
+        self.tally.kept.update(stays.values())
+        self._batch = []
+
+
+@task(name="apply", cache_policy=NO_CACHE, **RETRYING)
+def apply_segment(application: Application, actions: int, phase: Phase) -> bool:
+    """Handle the plan's next actions; a retry goes on with the batch that broke."""
+    return application.advance(actions, phase)
+
+
+def carry_out(application: Application, plan: Plan) -> Tally:
+    """Run an application to its end in few task runs; on failure the error carries the report so far."""
+    segment = max(SEGMENT, math.ceil(plan.counts.planned / SEGMENTS))
+    tally = application.tally
+    try:
+        with Phase(application.name, plan.counts.planned) as phase:
+            while tally.handled < plan.counts.planned and apply_segment(application, segment, phase):
+                pass
+    except StewardError as failure:
+        failure.report = publish(plan, tally)
+        if isinstance(failure, SourceUnreadable) and tally.applied:
+            message = f"{failure} {tally.applied:,} of {plan.counts.planned:,} changes were made before that."
+            stopped = ApplyStopped(message)
+            stopped.report = failure.report
+            raise stopped from failure
+        raise
+    if tally.conflicts:
+        get_run_logger().warning(
+            "%s records changed since the plan was made and were left alone, such as: %s",
+            tally.conflicts,
+            ", ".join(tally.conflicting),
+        )
+    return tally
+
+
+def apply_plan(plan: Plan, store: Store[Any], judge: Judge[Any]) -> Tally:
+    """Carry out a plan where the store still holds what it held; the rest is left alone and counted."""
+    return carry_out(Application(plan, store, judge), plan)
+
+
+def undo_plan(plan: Plan, store: Store[Any]) -> Tally:
+    """Put back what a plan changed, where it has not changed since."""
+    return carry_out(Application(plan, store, undo=True), plan)

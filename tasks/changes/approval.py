@@ -1,0 +1,67 @@
+"""Asking a person: the run pauses in the UI with the plan's summary, and goes on only for that plan."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from prefect.exceptions import FlowPauseTimeout
+from prefect.flow_runs import pause_flow_run
+from prefect.input import RunInput
+from pydantic import Field
+
+from tasks.changes.errors import PlanRefused, StewardError
+from tasks.changes.plan import Plan
+from tasks.changes.protocols import text_of
+from tasks.changes.report import publish
+
+WAIT: Final = timedelta(hours=24)
+EXAMPLES: Final = 5
+
+
+class Approval(RunInput):
+    """Approve a plan."""
+
+    approve: bool = Field(default=False, description="Carry out exactly this plan.")
+    plan_hash: str = Field(description="The plan this answer is for; leave it as it is.")
+
+
+def summary(plan: Plan) -> str:
+    """Describe a plan to the person who is asked, as Markdown."""
+    counts = plan.counts
+    lines = [
+        f"**{plan.header.job}** on `{plan.header.store}`",
+        f"{counts.planned:,} of {counts.scanned:,} records would change, freeing {counts.frees:,} bytes.",
+        *(f"- change: {reason}: {n:,}" for reason, n in counts.because.items()),
+        *(f"- keep: {reason}: {n:,}" for reason, n in counts.kept.items()),
+        f"- problems: {counts.problem_count:,}",
+        "First changes:",
+        *(f"- `{text_of(one.key)}` {one.reason} {one.detail}" for one in plan.first(EXAMPLES)),
+        f"All of it: `steward plan show {plan.name}`",
+        "" if plan.header.undoable else "**This cannot be undone.**",
+    ]
+    return "\n\n".join(line for line in lines if line)
+
+
+def ask_approval(plan: Plan, wait: timedelta = WAIT) -> None:
+    """Pause the running flow until somebody approves this very plan.
+
+    Raises PlanRefused where it was denied, not answered in time, or answered for another plan.
+    """
+    if not plan.counts.planned:
+        return
+    question = Approval.with_initial_data(description=summary(plan), plan_hash=plan.hash)
+    try:
+        answer = pause_flow_run(wait_for_input=question, timeout=int(wait.total_seconds()))
+    except FlowPauseTimeout as error:
+        raise _refused(plan, f"Nobody approved the plan within {wait}.") from error
+    if not answer.approve:
+        raise _refused(plan, "The plan was denied.")
+    if answer.plan_hash != plan.hash:
+        raise _refused(plan, "The approval was for another plan.")
+
+
+def _refused(plan: Plan, reason: str) -> StewardError:
+    refusal = PlanRefused(f"{reason} Nothing has changed. Carry it out later: steward apply {plan.name} STORE")
+    refusal.report = publish(plan)
+    return refusal

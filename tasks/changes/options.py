@@ -1,0 +1,43 @@
+"""The parameters that jobs share: the form in the UI, the keys in prefect.yaml, the options of the command."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def parse_duration(value: object) -> object:
+    """Turn text such as `36h`, `1d12h` or `0s` into a timedelta; leave anything else to pydantic."""
+    if not isinstance(value, str) or not re.fullmatch(r"(\d+[smhdw])+", value):
+        return value
+    return timedelta(**{UNITS[unit]: int(number) for number, unit in re.findall(r"(\d+)([smhdw])", value)})
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    WithJsonSchema({"type": "string", "examples": ["36h", "7d"]}),
+]
+
+DryRun = Annotated[bool, Field(description="Only plan and report; change nothing.")]
+Approve = Annotated[
+    bool, Field(description="Pause with the plan's summary and go on only once somebody approved that plan.")
+]
+MaxFraction = Annotated[
+    float,
+    Field(ge=0, le=1, description="Refuse a plan that changes more than this part of what was scanned."),
+]
+MaxChanges = Annotated[int | None, Field(ge=0, description="Refuse a plan of more changes than this.")]
+Plans = Annotated[
+    str | None,
+    Field(
+        description="Where plans are kept: a folder, or block:TYPE/NAME for a Prefect file system block. "
+        "Default: $STEWARD_PLANS, or steward/plans in the user's data folder."
+    ),
+]
+PlanRef = Annotated[str, Field(min_length=1, description="A plan file, or the name of one in the plan store.")]

@@ -1,0 +1,169 @@
+"""Making a plan: the store streamed past the judge, the verdicts that change something written down."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from prefect import task
+from prefect.blocks.core import Block
+from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
+from pydantic_core import to_jsonable_python
+
+from tasks.changes.errors import WrongStore
+from tasks.changes.plan_file import (
+    PROBLEMS_KEPT,
+    Counts,
+    Header,
+    PlanWriter,
+    action_of,
+    lines_of,
+    read_header,
+    verify,
+)
+from tasks.changes.plan_store import BLOCK, PlanStore
+from tasks.changes.progress import Phase
+from tasks.changes.protocols import Action, Judge, Keep, Key, Problem, Remove, Replace, Store, V, text_of
+from tasks.changes.retrying import RETRYING
+
+T = TypeVar("T")
+END: Final = object()
+BATCH_BYTES = 4 << 20
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sealed plan: nothing in it will change, and it is what apply, undo and a reader go by."""
+
+    path: Path
+    name: str
+    header: Header
+    counts: Counts
+    hash: str
+
+    def batches(self, size: int) -> Iterator[list[Action]]:
+        """Read the actions in order, in batches of at most `size` actions and about 4 MiB."""
+        lines = lines_of(self.path)
+        next(lines)
+        batch: list[Action] = []
+        weight = 0
+        for line in islice(lines, self.counts.planned):
+            batch.append(action_of(line))
+            weight += len(line)
+            if len(batch) >= size or weight >= BATCH_BYTES:
+                yield batch
+                batch, weight = [], 0
+        if batch:
+            yield batch
+
+    def first(self, n: int) -> list[Action]:
+        """Give the first `n` actions."""
+        return next(self.batches(n), [])
+
+
+def open_plan(plan: str, plans: str | None = None) -> Plan:
+    """Open a sealed plan by path or name, after reading all of it against its hash.
+
+    Raises PlanDamaged where the file is missing, torn or altered.
+    """
+    path = PlanStore.at(plans).fetch(plan)
+    header = read_header(path)
+    counts, seal = verify(path)
+    return Plan(path, plan if plan.startswith(BLOCK) else str(path), header, counts, seal)
+
+
+def check_store(plan: Plan, store: Store[Any]) -> None:
+    """Raise WrongStore unless the plan was made for this store."""
+    if plan.header.store != store.location:
+        message = f"The plan is for {plan.header.store}, not for {store.location}. Nothing was done."
+        raise WrongStore(message)
+
+
+def read_ahead(items: Iterator[T]) -> Iterator[T]:
+    """Yield the items, the next one being fetched by a thread meanwhile."""
+    with ThreadPoolExecutor(1) as reader:
+        ahead = reader.submit(next, items, END)
+        while (item := ahead.result()) is not END:
+            ahead = reader.submit(next, items, END)
+            yield item  # type: ignore[misc]  # mypy does not narrow by a sentinel
+
+
+def action_for(store: Store[V], key: Key, value: V, verdict: Remove | Replace) -> Action:
+    """Write a verdict as an action, with what stands there now."""
+    before = store.image(value)
+    frees = store.weigh(before)
+    after = None
+    if isinstance(verdict, Replace):
+        after = verdict.after
+        frees -= store.weigh(after)
+    return Action(key, before, after, frees, verdict.reason, verdict.detail)
+
+
+def survey(store: Store[V], judge: Judge[V], writer: PlanWriter, phase: Phase) -> None:
+    """Stream the store past the judge into the plan."""
+    counts = writer.counts
+    kept: Counter[str] = Counter()
+    for records in read_ahead(store.scan()):
+        for key, value in records:
+            verdict = judge(key, value)
+            if isinstance(verdict, Keep):
+                kept[verdict.reason] += 1
+            elif isinstance(verdict, Problem):
+                counts.problem_count += 1
+                if counts.problem_count <= PROBLEMS_KEPT:
+                    counts.problems.append({"record": text_of(key), "reason": verdict.reason})
+            else:
+                writer.write(action_for(store, key, value, verdict))
+        counts.scanned += len(records)
+        phase.at(counts.scanned)
+    counts.kept = dict(kept)
+
+
+@cache
+def own_version() -> str:
+    """Give Steward's version."""
+    return version("steward")
+
+
+def write_plan(store: Store[V], judge: Judge[V], plans: PlanStore, job: str, parameters: Mapping[str, Any]) -> Plan:
+    """Plan a job: read the whole store, change nothing, and seal the plan in the plan store.
+
+    Memory does not depend on the store's size. `parameters` are what the job was called with, without secrets.
+    """
+    created = datetime.now(UTC)
+    header = Header(
+        job=job,
+        version=own_version(),
+        store=store.location,
+        undoable=store.undoable,
+        parameters=dict(parameters),
+        created=created.isoformat(timespec="seconds"),
+    )
+    partial = plans.new_path(job)
+    with Phase("plan", store.count()) as phase, PlanWriter(partial, header) as writer:
+        survey(store, judge, writer, phase)
+        seal = writer.seal()
+    path, name = plans.keep(partial, job, created, seal)
+    return Plan(path, name, header, writer.counts, seal)
+
+
+def without_credentials(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a flow's parameters as JSON values, its blocks left out."""
+    plain = {name: value for name, value in parameters.items() if not isinstance(value, Block)}
+    return dict(to_jsonable_python(plain))
+
+
+@task(name="plan", cache_policy=NO_CACHE, **RETRYING)
+def make_plan(store: Store[V], judge: Judge[V], plans: str | None = None) -> Plan:
+    """Plan the job of the flow that runs; see `write_plan`."""
+    parameters = without_credentials(flow_run.parameters)
+    return write_plan(store, judge, PlanStore.at(plans), flow_run.flow_name, parameters)

@@ -1,0 +1,145 @@
+"""The words every job is written in: verdicts, actions, outcomes, and the two protocols, store and judge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+
+if TYPE_CHECKING:
+    from tasks.changes.plan_file import Counts
+
+Key = str | bytes
+"""What names a record in its store: a hash field, a primary key, an object's key."""
+
+
+def text_of(key: Key) -> str:
+    """Give a key as readable text."""
+    return key if isinstance(key, str) else key.decode(errors="backslashreplace")
+
+
+Image = str | bytes | dict[str, Any]
+"""A record's state as a plan holds it: its value, or a version of it (etag, size, mtime)."""
+
+V = TypeVar("V")
+V_contra = TypeVar("V_contra", contravariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Leave the record as it is; reports count the reasons."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Remove the record. The reason is counted, the detail is this record's own."""
+
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """Put `after` in the record's place. The reason is counted, the detail is this record's own."""
+
+    after: Image
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Leave the record as it is and say that it could not be handled; the run then fails at its end."""
+
+    reason: str
+
+
+Verdict = Keep | Remove | Replace | Problem
+
+
+class Action(NamedTuple):
+    """One planned change: `before` stands in the store (None: absent), `after` shall stand there (None: absent)."""
+
+    key: Key
+    before: Image | None
+    after: Image | None
+    frees: int = 0
+    """Bytes the store is smaller by once this is done; negative where it grows."""
+    reason: str = ""
+    detail: str = ""
+
+    def inverse(self) -> Action:
+        """Give the action that takes this one back."""
+        return self._replace(before=self.after, after=self.before, frees=-self.frees)
+
+
+class Outcome(Enum):
+    """What became of an action."""
+
+    DONE = "done"
+    ALREADY = "already as planned"
+    CONFLICT = "changed since the plan was made"
+
+
+class Store(Protocol[V]):
+    """One kind of thing, and how it is scanned and changed."""
+
+    @property
+    def location(self) -> str:
+        """Name this store, without secrets; a plan is for one location only."""
+
+    @property
+    def batch_size(self) -> int:
+        """Give the most actions that one call of `apply` takes."""
+
+    @property
+    def undoable(self) -> bool:
+        """Say whether `apply` can carry out the inverse of what it did."""
+
+    def now(self) -> datetime:
+        """Give the time by the store's own clock where it has one, with a timezone."""
+
+    def count(self) -> int | None:
+        """Give about how many records a scan will see, or None if only a scan can tell."""
+
+    def scan(self) -> Iterator[Sequence[tuple[Key, V]]]:
+        """Read every record that is there all along at least once, in bounded batches; change nothing."""
+
+    def image(self, value: V) -> Image:
+        """Give what a plan holds of a record's value, enough to compare it and to put it back."""
+
+    def weigh(self, image: Image) -> int:
+        """Give the bytes that a record of this image takes."""
+
+    def apply(self, actions: Sequence[Action]) -> Sequence[Outcome]:
+        """Carry out each action only where the store still holds its before-image.
+
+        Returns one outcome per action. An exception leaves every action either done or not done.
+        """
+
+
+class Judge(Protocol[V_contra]):
+    """A pure function from one record to a verdict; it needs no server."""
+
+    def __call__(self, key: Key, value: V_contra, /) -> Verdict:
+        """Judge one record; a record that cannot be understood is a Problem, never an exception."""
+
+
+@runtime_checkable
+class LooksAgain(Protocol):
+    """A judge whose knowledge lies outside the store, and may have changed since the plan was made."""
+
+    def look_again(self, actions: Sequence[Action]) -> Mapping[Key, str]:
+        """Give the actions that must not be done after all, each with the reason; asked just before a batch."""
+
+
+@runtime_checkable
+class Doubts(Protocol):
+    """A judge that can tell when what it knows looks wrong."""
+
+    def doubt(self, counts: Counts) -> str | None:
+        """Give the reason to refuse a plan with these counts, or None."""

@@ -1,0 +1,1 @@
+"""What is known about Datashare's task records."""

@@ -1,0 +1,1 @@
+"""How each kind of store is scanned and changed. Knows no system."""
