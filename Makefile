@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
 .DEFAULT_GOAL := help
-.PHONY: help demo test check servers deploy bench clean
+.PHONY: help demo test check servers worker deploy bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -12,7 +12,7 @@ demo: $(BIN)/steward ## see the main job work on real servers; Ctrl-C ends it, O
 	$(BIN)/python -m sandbox.demo $(if $(ONCE),--once)
 
 test: $(BIN)/steward servers ## run the tests on real servers
-	$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST)
 
 check: $(BIN)/steward ## check style, types and the walls between the rooms
 	$(BIN)/ruff check .
@@ -22,6 +22,9 @@ check: $(BIN)/steward ## check style, types and the walls between the rooms
 
 servers: ## install the servers that no wheel carries, with Debian's packages
 	@sh sandbox/install-servers
+
+worker: $(BIN)/steward ## start a worker for the deployments, of this checkout
+	STEWARD_HOME="$(CURDIR)" $(BIN)/prefect worker start --pool steward --type process
 
 deploy: $(BIN)/steward ## put the deployments, blocks and alerts on the server at PREFECT_API_URL
 	$(BIN)/python -m deployments

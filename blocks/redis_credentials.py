@@ -11,10 +11,12 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+READ_BYTES = 1 << 20  # replies of a scan are that large
 SCHEMES = ("redis", "rediss", "unix")
 
 
-class RedisCredentials(CredentialsBlock):
+# Prefect 3.8 takes a reference to a block in a deployment only where the class has another title than its name.
+class RedisCredentials(CredentialsBlock, title="Redis Credentials"):
     """How to reach a Redis server: a URL, or its parts.
 
     Attributes:
@@ -39,7 +41,9 @@ class RedisCredentials(CredentialsBlock):
     _block_type_slug = "redis-credentials"
     _description = "How to reach a Redis server: a URL, or its parts."
     _documentation_url = "https://redis.io/docs/latest/develop/clients/redis-py/connect/"  # type: ignore[assignment]  # as Prefect's own blocks do
-    _logo_url = "https://redis.io/wp-content/uploads/2024/04/Logotype.svg"  # type: ignore[assignment]
+    _logo_url = (
+        "https://cdn.sanity.io/images/3ugk85nk/production/dfb02cfce09ce3ca88fea097659a83554dd7a850-596x512.png?h=250"  # type: ignore[assignment]
+    )
 
     takes: ClassVar[str] = "redis://[[USER]:PASSWORD@]HOST[:PORT][/DB], rediss:// for TLS, or unix://PATH[?db=DB]"
 
@@ -97,5 +101,10 @@ class RedisCredentials(CredentialsBlock):
 
         Raises nothing until the first command.
         """
-        settings = {"socket_timeout": 30, "socket_connect_timeout": 10, "retry": Retry(NoBackoff(), 0)}
+        settings = {
+            "socket_timeout": 30,
+            "socket_connect_timeout": 10,
+            "socket_read_size": READ_BYTES,
+            "retry": Retry(NoBackoff(), 0),
+        }
         return Redis.from_url(self._whole_url(), **(settings | options))

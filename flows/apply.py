@@ -5,18 +5,17 @@ from __future__ import annotations
 from typing import Annotated
 
 from prefect import flow
-from pydantic import Field
 
 from blocks import Credentials
 from flows.jobs import judge_of, store_of
 from tasks.changes.apply import apply_plan
 from tasks.changes.guard import guard
 from tasks.changes.naming import name_after_mode
-from tasks.changes.options import PlanRef, Plans
+from tasks.changes.options import Described, PlanRef, Plans
 from tasks.changes.plan import check_store, open_plan
 from tasks.changes.report import Report, report
 
-StoreOfPlan = Annotated[Credentials, Field(description="The store that the plan was made for, as its job took it.")]
+StoreOfPlan = Annotated[Credentials, Described("The store that the plan was made for, as its job took it.")]
 
 
 @flow(name="apply", flow_run_name=name_after_mode)

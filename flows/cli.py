@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from cyclopts import App, CycloptsError
@@ -75,7 +75,7 @@ def app_of(job: str, name: str, *, live: bool) -> App:
 def call(flow: Flow[..., Report], arguments: dict[str, Any], *, json: bool) -> int:
     """Run a flow and show its report, whole or as far as it came."""
     try:
-        with server():
+        with server(arguments):
             report = flow.with_options(on_running=[link])(**arguments)
     except StewardError as failure:
         if failure.report:
@@ -93,12 +93,15 @@ def link(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  #
         say(f"Run: {url}")
 
 
-def server() -> AbstractContextManager[None]:
+def server(arguments: dict[str, Any]) -> AbstractContextManager[None]:
     """Give the Prefect server that runs are tracked on: the one that is set, or a private one."""
-    from flows.private_server import PrivateServer, needed
+    from flows.private_server import PrivateServer, needed, server_that_is_set
 
     if not needed():
-        return nullcontext()
+        return server_that_is_set()
+    if arguments.get("approve"):
+        message = "--approve needs a Prefect server whose UI people can open to answer: set PREFECT_API_URL."
+        raise BadInput(message)
     say("PREFECT_API_URL is not set: starting a private Prefect server for this run.")
     return PrivateServer().running()
 

@@ -12,7 +12,8 @@ from cyclopts import Parameter, Token
 from prefect import Flow
 from prefect.blocks.core import Block
 from pydantic import TypeAdapter, ValidationError
-from pydantic.fields import FieldInfo
+
+from tasks.changes.options import Described
 
 JSON = Parameter(help="Print the report as one JSON object on stdout.", negative="", show_default=False)
 VERBOSE = Parameter(help="Show Prefect's log on stderr.", negative="", show_default=False)
@@ -61,7 +62,7 @@ def _described(hint: Any) -> tuple[Any, str]:
     if get_origin(hint) is not Annotated:
         return hint, ""
     base, *extras = get_args(hint)
-    return base, next((one.description or "" for one in extras if isinstance(one, FieldInfo)), "")
+    return base, next((one.text for one in extras if isinstance(one, Described)), "")
 
 
 def blocks_in(base: Any) -> list[Any]:

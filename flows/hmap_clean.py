@@ -13,7 +13,7 @@ from tasks.changes.apply import apply_plan
 from tasks.changes.approval import ask_approval
 from tasks.changes.guard import guard
 from tasks.changes.naming import name_after_mode
-from tasks.changes.options import Approve, DryRun, Duration, MaxChanges, MaxFraction, Plans
+from tasks.changes.options import Approve, Described, DryRun, Duration, MaxChanges, MaxFraction, Plans
 from tasks.changes.plan import make_plan
 from tasks.changes.report import Report, report
 from tasks.datashare.archives import ArchiveGone
@@ -21,18 +21,16 @@ from tasks.datashare.hash_keys import TASKS, check_hash_key
 from tasks.stores.files import Folder
 from tasks.stores.redis_hash import RedisHash
 
-Redis = Annotated[RedisCredentials, Field(description="The Redis server that holds the tasks.")]
-ArchiveDir = Annotated[str, Field(min_length=1, description="The folder where the archives lie.")]
+Redis = Annotated[RedisCredentials, Described("The Redis server that holds the tasks.")]
+ArchiveDir = Annotated[str, Field(min_length=1), Described("The folder where the archives lie.")]
 HashKey = Annotated[
-    str,
-    Field(min_length=1, description="The hash of the tasks; ds:task:manager:tasks before Datashare 19.2."),
+    str, Field(min_length=1), Described("The hash of the tasks; before Datashare 19.2 ds:task:manager:tasks.")
 ]
 States = Annotated[
-    list[Literal["DONE", "ERROR", "CANCELLED"]],
-    Field(min_length=1, description="Tasks in these states may go."),
+    list[Literal["DONE", "ERROR", "CANCELLED"]], Field(min_length=1), Described("Tasks in these states may go.")
 ]
-MinAge = Annotated[Duration, Field(description="Keep tasks that ended (or began) less than this ago, such as 36h.")]
-AllowEmpty = Annotated[bool, Field(description="Go on though the folder holds no archive that a record names.")]
+MinAge = Annotated[Duration, Described("Keep tasks that ended (or began) less than this ago, such as 36h.")]
+AllowEmpty = Annotated[bool, Described("Go on though the folder holds no archive that a record names.")]
 
 
 def open_store(redis: RedisCredentials, hash_key: str = TASKS) -> RedisHash:

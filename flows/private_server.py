@@ -33,12 +33,24 @@ SETTINGS = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFEC
 
 
 class ServerFailed(StewardError):
-    """The private server did not start."""
+    """The Prefect server to run on does not answer."""
 
 
 def needed() -> bool:
     """Say whether Prefect's settings name no server."""
     return get_current_settings().api.url is None
+
+
+@contextmanager
+def server_that_is_set() -> Iterator[None]:
+    """Have flows run on the server of PREFECT_API_URL; raises ServerFailed where that does not answer."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith("Failed to reach API"):
+            raise
+        message = f"{error}, which PREFECT_API_URL names. Start it, or unset the variable to run on a private server."
+        raise ServerFailed(message) from error
 
 
 class PrivateServer:

@@ -6,7 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from time import monotonic
+from typing import Any, Final, NamedTuple
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
@@ -18,9 +19,11 @@ from tasks.changes.protocols import Action, Judge, Key, LooksAgain, Outcome, Sto
 from tasks.changes.report import publish
 from tasks.changes.retrying import RETRYING
 
-CONFLICTS_NAMED = 20
-SEGMENT = 100_000
-SEGMENTS = 50
+CONFLICTS_NAMED: Final = 20
+SEGMENT: Final = 100_000
+SEGMENTS: Final = 50
+FRESH_SECONDS: Final = 1.0
+"""How long what the judge saw holds; a batch that had to wait longer, as for a retry, is looked at once more."""
 
 
 @dataclass
@@ -52,6 +55,15 @@ class Tally:
                     self.conflicting.append(text_of(action.key))
 
 
+class Batch(NamedTuple):
+    """A batch of the plan, what the judge left of it, and when it looked."""
+
+    planned: list[Action]
+    actions: list[Action]
+    stays: Mapping[Key, str]
+    looked: float
+
+
 class Application:
     """A plan on its way into a store; calling `advance` again after an exception goes on where it broke off."""
 
@@ -60,37 +72,39 @@ class Application:
         self.tally = Tally()
         self._store, self._undo = store, undo
         self._judge = judge if isinstance(judge, LooksAgain) else None
-        self._batches = read_ahead(plan.batches(store.batch_size))
-        self._batch: list[Action] = []
+        self._batches = read_ahead(map(self._look, plan.batches(store.batch_size)))
+        self._batch: Batch | None = None
         self._tried = False
 
     def advance(self, actions: int, phase: Phase) -> bool:
         """Handle at least so many actions; return False once the plan is at its end."""
         goal = self.tally.handled + actions
         while self.tally.handled < goal:
-            if not self._batch and not self._next():
+            if self._batch is None:
+                self._batch, self._tried = next(self._batches, None), False
+            if self._batch is None:
                 return False
-            self._apply()
+            if monotonic() - self._batch.looked > FRESH_SECONDS:
+                self._batch = self._look(self._batch.planned)
+            self._apply(self._batch)
+            self._batch = None
             phase.at(self.tally.handled)
         return True
 
-    def _next(self) -> bool:
-        self._batch = next(self._batches, [])
-        if self._undo:
-            self._batch = [action.inverse() for action in self._batch]
-        self._tried = False
-        return bool(self._batch)
+    def _look(self, planned: list[Action]) -> Batch:
+        """Look again; for the next batch while the store works on this one."""
+        looked = monotonic()
+        stays: Mapping[Key, str] = self._judge.look_again(planned) if self._judge else {}
+        return Batch(planned, [one for one in planned if one.key not in stays] if stays else planned, stays, looked)
 
-    def _apply(self) -> None:
-        stays: Mapping[Key, str] = self._judge.look_again(self._batch) if self._judge else {}
-        batch = [one for one in self._batch if one.key not in stays] if stays else self._batch
+    def _apply(self, batch: Batch) -> None:
+        actions = [one.inverse() for one in batch.actions] if self._undo else batch.actions
         retried, self._tried = self._tried, True
-        outcomes = self._store.apply(batch) if batch else []
+        outcomes = self._store.apply(actions) if actions else []
         if retried:  # what stands as planned now was done by the try whose answer was lost
             outcomes = [Outcome.DONE if one is Outcome.ALREADY else one for one in outcomes]
-        self.tally.add(batch, outcomes)
-        self.tally.kept.update(stays.values())
-        self._batch = []
+        self.tally.add(actions, outcomes)
+        self.tally.kept.update(batch.stays.values())
 
 
 @task(name="apply", cache_policy=NO_CACHE, **RETRYING)

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a parameter means, in the form and on the command; Prefect 3.8 drops the description of a pydantic Field."""
+
+    text: str
+
+    def __get_pydantic_json_schema__(self, core_schema: Any, handler: Any) -> dict[str, Any]:
+        return {**handler(core_schema), "description": self.text}
+
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -24,20 +36,19 @@ Duration = Annotated[
     WithJsonSchema({"type": "string", "examples": ["36h", "7d"]}),
 ]
 
-DryRun = Annotated[bool, Field(description="Only plan and report; change nothing.")]
+DryRun = Annotated[bool, Described("Only plan and report; change nothing.")]
 Approve = Annotated[
-    bool, Field(description="Pause with the plan's summary and go on only once somebody approved that plan.")
+    bool, Described("Pause with the plan's summary and go on only once somebody approved that very plan.")
 ]
 MaxFraction = Annotated[
-    float,
-    Field(ge=0, le=1, description="Refuse a plan that changes more than this part of what was scanned."),
+    float, Field(ge=0, le=1), Described("Refuse a plan that changes more than this part of what was scanned.")
 ]
-MaxChanges = Annotated[int | None, Field(ge=0, description="Refuse a plan of more changes than this.")]
+MaxChanges = Annotated[int | None, Field(ge=0), Described("Refuse a plan of more changes than this.")]
 Plans = Annotated[
     str | None,
-    Field(
-        description="Where plans are kept: a folder, or block:TYPE/NAME for a Prefect file system block. "
-        "Default: $STEWARD_PLANS, or steward/plans in the user's data folder."
+    Described(
+        "Where plans are kept: a folder, or block:TYPE/NAME for a Prefect file system block. "
+        "Without it: $STEWARD_PLANS, or steward/plans in the user's data folder."
     ),
 ]
-PlanRef = Annotated[str, Field(min_length=1, description="A plan file, or the name of one in the plan store.")]
+PlanRef = Annotated[str, Field(min_length=1), Described("A plan file, or the name of one in the plan store.")]

@@ -100,12 +100,10 @@ def read_ahead(items: Iterator[T]) -> Iterator[T]:
 def action_for(store: Store[V], key: Key, value: V, verdict: Remove | Replace) -> Action:
     """Write a verdict as an action, with what stands there now."""
     before = store.image(value)
-    frees = store.weigh(before)
-    after = None
-    if isinstance(verdict, Replace):
-        after = verdict.after
-        frees -= store.weigh(after)
-    return Action(key, before, after, frees, verdict.reason, verdict.detail)
+    if isinstance(verdict, Remove):
+        return Action(key, before, None, store.weigh(before), verdict.reason, verdict.detail)
+    frees = store.weigh(before) - store.weigh(verdict.after)
+    return Action(key, before, verdict.after, frees, verdict.reason, verdict.detail)
 
 
 def survey(store: Store[V], judge: Judge[V], writer: PlanWriter, phase: Phase) -> None:

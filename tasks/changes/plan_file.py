@@ -1,4 +1,7 @@
-"""The plan file: zstd-compressed JSON lines, a header first, one action a line, a sealed footer last."""
+"""The plan file: zstd-compressed JSON lines, a header first, one action a line, a sealed footer last.
+
+The footer is a zstd frame of its own, found by a trailer, so that a seal can be checked without unpacking the rest.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,13 @@ import base64
 import hashlib
 import io
 import os
+import struct
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import orjson
 import zstandard
@@ -23,6 +27,9 @@ from tasks.changes.protocols import Action, Image
 FORMAT = 1
 PROBLEMS_KEPT = 100
 CHUNK = 1 << 20
+# A zstd frame that readers skip: its magic number, its length, and where the footer's frame begins.
+TRAILER = struct.Struct("<IIQ")
+TRAILER_MAGIC, TRAILER_LENGTH = 0x184D2A50, 8
 
 
 class Header(BaseModel):
@@ -83,22 +90,28 @@ def line_of(action: Action) -> bytes:
 def action_of(line: bytes) -> Action:
     """Read an action back from its line."""
     found = orjson.loads(line)
+    for name in ("key", "before", "after"):
+        if isinstance(found.get(name), dict):
+            found[name] = from_json(found[name])
     get = found.get
-    return Action(
-        from_json(found["key"]),
-        from_json(get("before")),
-        from_json(get("after")),
-        get("frees", 0),
-        get("reason", ""),
-        get("detail", ""),
-    )
+    return Action(found["key"], get("before"), get("after"), found["frees"], found["reason"], get("detail", ""))
+
+
+class _Digesting:
+    """A file that keeps the SHA-256 of what was written to it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.digest = file, hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        self.digest.update(data)
+        return self.file.write(data)
 
 
 def seal_of(digest: hashlib._Hash, counts: Mapping[str, Any]) -> str:
-    """Give the SHA-256 of the lines so far and of the counts."""
-    sealed = digest.copy()
-    sealed.update(orjson.dumps(counts, option=orjson.OPT_SORT_KEYS))
-    return sealed.hexdigest()
+    """Give the SHA-256 of the packed header and actions, and of the counts."""
+    digest.update(orjson.dumps(counts, option=orjson.OPT_SORT_KEYS))
+    return digest.hexdigest()
 
 
 @dataclass
@@ -116,11 +129,10 @@ class PlanWriter:
         """Open the file and write the header."""
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         self._file = os.fdopen(descriptor, "wb")
-        self._packed = zstandard.ZstdCompressor(level=1, threads=1).stream_writer(self._file, closefd=False)
-        self._digest = hashlib.sha256()
+        self._body = _Digesting(self._file)
+        self._packed = zstandard.ZstdCompressor(level=1, threads=1).stream_writer(self._body)  # type: ignore[arg-type]
         self._lines: list[bytes] = []
-        self._pending = 0
-        self._frees = 0
+        self._pending = self._frees = 0
         self._because: Counter[str] = Counter()
         self._append(orjson.dumps(self.header.model_dump(), option=orjson.OPT_APPEND_NEWLINE))
         return self
@@ -138,9 +150,7 @@ class PlanWriter:
             self._flush()
 
     def _flush(self) -> None:
-        chunk = b"".join(self._lines)
-        self._digest.update(chunk)
-        self._packed.write(chunk)
+        self._packed.write(b"".join(self._lines))
         self._lines.clear()
         self._pending = 0
 
@@ -155,10 +165,13 @@ class PlanWriter:
         self.counts.planned, self.counts.frees = self._because.total(), self._frees
         self.counts.because = dict(self._because)
         self._flush()
-        counts = self.counts.model_dump()
-        seal = seal_of(self._digest, counts)
-        self._packed.write(orjson.dumps({"counts": counts, "sha256": seal}, option=orjson.OPT_APPEND_NEWLINE))
         self._packed.flush(zstandard.FLUSH_FRAME)
+        place = self._file.tell()
+        counts = self.counts.model_dump()
+        seal = seal_of(self._body.digest, counts)
+        footer = orjson.dumps({"counts": counts, "sha256": seal}, option=orjson.OPT_APPEND_NEWLINE)
+        self._file.write(zstandard.ZstdCompressor(write_checksum=True).compress(footer))
+        self._file.write(TRAILER.pack(TRAILER_MAGIC, TRAILER_LENGTH, place))
         self._file.flush()
         os.fsync(self._file.fileno())
         return seal
@@ -166,7 +179,8 @@ class PlanWriter:
 
 def lines_of(path: Path) -> Iterator[bytes]:
     """Read the file's lines, whatever they are."""
-    with path.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as unpacked:
+    unpacker = zstandard.ZstdDecompressor()
+    with path.open("rb") as file, unpacker.stream_reader(file, read_across_frames=True) as unpacked:
         yield from io.BufferedReader(unpacked, CHUNK)
 
 
@@ -190,22 +204,36 @@ def read_header(path: Path) -> Header:
 
 
 def verify(path: Path) -> tuple[Counts, str]:
-    """Read the whole file in constant memory and return its counts and hash.
+    """Read the whole file, in constant memory and without unpacking it, and return its counts and hash.
 
     Raises PlanDamaged where the footer is missing or does not match what stands before it.
     """
-    digest, last = hashlib.sha256(), b""
     try:
-        for line in lines_of(path):
-            digest.update(last)
-            last = line
-        footer = orjson.loads(last)
+        with path.open("rb") as file:
+            place, footer = _footer(file)
+            file.seek(0)
+            digest = hashlib.sha256()
+            while place and (chunk := file.read(min(place, CHUNK))):
+                digest.update(chunk)
+                place -= len(chunk)
         seal = seal_of(digest, footer["counts"])
         counts = Counts.model_validate(footer["counts"])
-    except (zstandard.ZstdError, orjson.JSONDecodeError, KeyError, TypeError, ValidationError) as error:
+    except (OSError, ValueError, KeyError, TypeError, struct.error, zstandard.ZstdError) as error:
         message = f"{path} is torn: it has no footer. It was never sealed, or a part is missing; make a new plan."
         raise PlanDamaged(message) from error
     if seal != footer["sha256"]:
         message = f"{path} was altered after it was sealed: its hash does not match. Nothing was done; make a new plan."
         raise PlanDamaged(message)
     return counts, seal
+
+
+def _footer(file: BinaryIO) -> tuple[int, dict[str, Any]]:
+    """Read the footer by the trailer, and where it begins."""
+    end = file.seek(-TRAILER.size, os.SEEK_END)
+    magic, length, place = TRAILER.unpack(file.read())
+    if (magic, length) != (TRAILER_MAGIC, TRAILER_LENGTH) or not 0 < place < end:
+        message = "no trailer"
+        raise ValueError(message)
+    file.seek(place)
+    footer: dict[str, Any] = orjson.loads(zstandard.ZstdDecompressor().decompress(file.read(end - place)))
+    return place, footer

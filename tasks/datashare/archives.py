@@ -25,9 +25,9 @@ GONE: Final = "archive is gone"
 GONE_MISNAMED: Final = "archive is gone (and the task's id is not its field)"
 NOT_ASKED: Final = {state: Keep(f"state {state} is not to be removed") for state in FINAL_STATES}
 
-NO_NAMES: Final = (b"", b".", b"..")
 OTHER_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
-BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+NO_URI: Final = re.compile(r"[#?]|%(?![0-9A-Fa-f]{2})")
+ORDINARY: Final = re.compile(r"[^.%#?\0][^%#?\0]+", re.DOTALL).fullmatch
 # archive_<user>_<date>.zip, read from the right: a user's id may hold "_" too; before 2023 the time had ":".
 DATE_IN_NAME: Final = re.compile(rb"_(\d{4}-\d\d-\d\dT\d\d)[_:](\d\d)[_:](\d\d)(\.\d{1,9})?Z[^_]*$")
 
@@ -57,27 +57,26 @@ def names_of(location: str) -> tuple[bytes, ...]:
     Raises UnusableName where the last part is empty, a step up, or not a name at all.
     """
     last = location.rpartition("/")[2]
+    # Every archive of Datashare's has these two escapes and no other: a short cut, three times as fast.
+    plain = last.replace("%5B", "[").replace("%5D", "]")
+    if ORDINARY(plain) and location.startswith("file:/"):
+        return (plain.encode(),)
     if location.startswith("file:/"):
-        if "#" in last or "?" in last or BAD_ESCAPE.search(last):
+        if NO_URI.search(last):
             message = f"{last!r} is not a valid part of a file URI"
             raise UnusableName(message)
-        names: tuple[bytes, ...] = (decoded(last),)
-    elif OTHER_SCHEME.match(location):
+        return (_checked(unquote_to_bytes(last)),)
+    if OTHER_SCHEME.match(location):
         message = f"its archive is no local file: {location}"
         raise UnusableName(message)
-    else:
-        names = (last.encode(), decoded(last))
-    for name in names:
-        if name in NO_NAMES or b"/" in name or b"\0" in name:
-            message = f"{last!r} is not the name of a file"
-            raise UnusableName(message)
-    return names
+    return _checked(last.encode()), _checked(unquote_to_bytes(last))
 
 
-def decoded(text: str) -> bytes:
-    """Decode the percent escapes, once; those of the brackets, which every archive has, by a short cut."""
-    plain = text.replace("%5B", "[").replace("%5D", "]")
-    return unquote_to_bytes(text) if "%" in plain else plain.encode()
+def _checked(name: bytes) -> bytes:
+    if name in (b"", b".", b"..") or b"/" in name or b"\0" in name:
+        message = f"{name!r} is not the name of a file"
+        raise UnusableName(message)
+    return name
 
 
 def time_of(task: Task, name: bytes) -> datetime | None:

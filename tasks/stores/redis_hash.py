@@ -24,7 +24,7 @@ from tasks.changes.protocols import Action, Image, Key, Outcome
 
 REPLY_BYTES: Final = 1 << 20
 MOST_FIELDS: Final = 1000
-BATCH: Final = 500
+BATCH: Final = 200
 
 # ARGV: the kind, the number of fields, the fields, then their before-images, then their after-images; a put
 # has no before-images and a removal no after-images. In Lua `false` is an absent field, from HMGET as here.
@@ -128,7 +128,7 @@ class RedisHash:
     def weigh(self, image: Image) -> int:
         """Give the value's bytes."""
         image = as_bytes(image)
-        return len(image if isinstance(image, bytes) else image.encode())
+        return len(image) if isinstance(image, bytes) else len(image.encode())
 
     def apply(self, actions: Sequence[Action]) -> list[Outcome]:
         """Change the fields that still hold their before-images, one script call per kind of action."""

@@ -1,0 +1,48 @@
+"""Waiting until the Prefect server answers, and lets us in."""
+
+import time
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.settings import PREFECT_API_URL
+
+from deployments.errors import ApiUnreachable, ApiUrlMissing
+
+WAIT = 60.0  # seconds; a server with a new database takes about 20
+PAUSE = 0.5  # seconds between two tries
+
+
+def api_url() -> str:
+    """Return the API's address, from PREFECT_API_URL or the active Prefect profile; raise ApiUrlMissing."""
+    url: str | None = PREFECT_API_URL.value()
+    if not url:
+        raise ApiUrlMissing(
+            "PREFECT_API_URL is not set, so there is no server to deploy to: start one with `prefect server start` "
+            "and set PREFECT_API_URL=http://127.0.0.1:4200/api"
+        )
+    return url
+
+
+def wait_for_api(client: SyncPrefectClient, wait: float = WAIT) -> None:
+    """Return once the API is healthy and accepts our credentials; raise ApiUnreachable after `wait` seconds."""
+    address = str(client.api_url).rstrip("/")
+    deadline = time.monotonic() + wait
+    while (problem := client.api_healthcheck()) is not None:
+        if time.monotonic() > deadline:
+            raise ApiUnreachable(
+                f"{address} did not answer within {wait:.0f} s ({type(problem).__name__}: {problem}): "
+                "start the server, or correct PREFECT_API_URL"
+            ) from problem
+        time.sleep(PAUSE)
+    _knock(client, address)
+
+
+def _knock(client: SyncPrefectClient, address: str) -> None:
+    try:
+        client.read_work_pools(limit=1)
+    except (PrefectHTTPStatusError, httpx.HTTPError) as error:
+        raise ApiUnreachable(
+            f"{address} answers but does not let us in ({error}): "
+            "check the path (it ends in /api) and PREFECT_API_AUTH_STRING or PREFECT_API_KEY"
+        ) from error

@@ -1,0 +1,120 @@
+"""Whether a flow takes the parameters that prefect.yaml gives it."""
+
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any, cast, get_args, get_type_hints
+
+import pydantic
+from prefect.blocks.core import Block
+from prefect.flows import Flow
+from prefect.utilities.callables import parameter_schema
+from prefect.utilities.schema_tools import ValidationError, validate
+from pydantic import TypeAdapter
+
+from deployments.leaks import TEMPLATE
+
+REFERENCE = "{$ref: {block_document_slug: <type>/<document>}}"
+
+
+def references(parameters: Mapping[str, Any]) -> list[str]:
+    """List the slugs of the block documents that the parameters refer to."""
+    refs = (value["$ref"] for value in parameters.values() if _is_reference(value))
+    return [ref["block_document_slug"] for ref in refs]
+
+
+def parameter_problems(
+    flow: Flow[..., Any],
+    parameters: Mapping[str, Any],
+    types: Mapping[str, type[Block]],
+    environ: Mapping[str, str],
+    *,
+    complete: bool,
+) -> Iterator[str]:
+    """Find what the flow would refuse, with `$ref` standing for a block of its type and templates filled in.
+
+    Where they need not be `complete`, the form asks for the rest.
+    """
+    given: dict[str, Any] = {}
+    for name, value in parameters.items():
+        if not _is_reference(value):
+            yield from _unset(f"parameters.{name}", value, environ)
+            given[name] = _filled(value, environ)
+        elif problem := _reference_problem(flow, name, value["$ref"], types):
+            yield f"parameters.{name}: {problem}"
+            return
+        else:
+            given[name] = types[_type_of(value["$ref"])].model_construct()
+    yield from _refusals(flow, given, complete)
+
+
+def _refusals(flow: Flow[..., Any], given: Mapping[str, Any], complete: bool) -> Iterator[str]:
+    hints = get_type_hints(flow.fn, include_extras=True)
+    for name, parameter in inspect.signature(flow.fn).parameters.items():
+        if complete and parameter.default is parameter.empty and name not in given:
+            yield f"parameters: {name} is required, for a schedule has no one to ask"
+    for name, value in given.items():
+        if name not in hints:
+            yield f"parameters: {flow.name} has no parameter {name}"
+            continue
+        try:
+            TypeAdapter(hints[name]).validate_python(value)
+        except pydantic.ValidationError as error:
+            yield f"parameters.{name}: {error.errors()[0]['msg']}"
+
+
+def server_problems(flow: Flow[..., Any], parameters: Mapping[str, Any]) -> Iterator[str]:
+    """Find what a server that enforces the parameter schema would refuse when it updates or runs the deployment.
+
+    Prefect 3.8 allows a block reference beside the block's own schema, with `oneOf`: a reference to a block that
+    accepts any key, as they all do, is both and so refused. It files the two under the schema's title, though, and
+    looks them up by the class's name; a block class whose title is not its name is not affected.
+    """
+    schema = cast("Any", parameter_schema(flow).model_dump_for_openapi())
+    given = {name: value for name, value in parameters.items() if _is_reference(value)}
+    try:
+        validate(given, schema, raise_on_error=True, ignore_required=True)
+    except ValidationError:
+        yield (
+            f"parameters: Prefect would refuse {', '.join(given)} at the next deploy (409): give the block's class "
+            "another title than its name, `class X(CredentialsBlock, title=…)`, or set enforce_parameter_schema: false"
+        )
+
+
+def _is_reference(value: object) -> bool:
+    return isinstance(value, dict) and "$ref" in value
+
+
+def _type_of(ref: Mapping[str, str]) -> str:
+    return ref["block_document_slug"].partition("/")[0]
+
+
+def _reference_problem(flow: Flow[..., Any], name: str, ref: object, types: Mapping[str, type[Block]]) -> str | None:
+    if not (isinstance(ref, dict) and set(ref) == {"block_document_slug"}):
+        return f"write a block as {REFERENCE}"
+    slug = ref["block_document_slug"]
+    if not (isinstance(slug, str) and all(slug.partition("/"))):
+        return f"write a block as {REFERENCE}"
+    if _type_of(ref) not in types:
+        return f"no block type {_type_of(ref)}; there is {', '.join(sorted(types)) or 'none'}"
+    takes = _block_types_of(get_type_hints(flow.fn).get(name))
+    if types[_type_of(ref)] not in takes:
+        return f"{flow.name} takes no {_type_of(ref)} here"
+    return None
+
+
+def _block_types_of(annotation: object) -> list[object]:
+    return [annotation, *(arg for part in get_args(annotation) for arg in _block_types_of(part))]
+
+
+def _unset(where: str, value: object, environ: Mapping[str, str]) -> Iterator[str]:
+    # Prefect drops a parameter whose variable is not set, without a word.
+    for text in [value] if isinstance(value, str) else []:
+        for name in TEMPLATE.findall(text):
+            if name.startswith("$") and name[1:] not in environ:
+                yield f"{where}: {name} is not set and has no default in definitions.environment"
+
+
+def _filled(value: Any, environ: Mapping[str, str]) -> Any:
+    if not isinstance(value, str):
+        return value
+    return TEMPLATE.sub(lambda match: environ.get(match[1].lstrip("$"), match[0]), value)

@@ -1,0 +1,155 @@
+"""What a run leaves in Prefect: its name, a table, one event, and never a secret."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from prefect.logging.handlers import APILogHandler
+
+from blocks.redis_credentials import RedisCredentials
+from flows.undo import undo
+from tasks.changes.errors import PlanRefused, RecordsUnhandled, StoreDenied
+from tasks.changes.plan_file import lines_of
+from tests.flows.conftest import Api, Datashare
+
+PASSWORD = "n3ver/to be@seen"
+REPORTED = "steward.run.reported"
+
+
+@pytest.fixture
+def half(datashare: Datashare) -> Datashare:
+    """Six downloads, three of which have lost their archives."""
+    datashare.present(3)
+    datashare.gone(3)
+    return datashare
+
+
+def run_of(api: Api, datashare: Datashare, nth: int = 0) -> dict[str, Any]:
+    """Give the latest run that worked on this Datashare, or one before it."""
+    runs = api.post("flow_runs/filter", sort="START_TIME_DESC", limit=50)
+    mine = [run for run in runs if run["parameters"].get("hash_key") == datashare.key]
+    return dict(mine[nth])
+
+
+def table_of(api: Api, run: dict[str, Any]) -> dict[str, str]:
+    wanted = {"flow_run_id": {"any_": [run["id"]]}, "type": {"any_": ["table"]}}
+    (artifact,) = api.post("artifacts/filter", artifacts=wanted)
+    assert artifact["key"] == "hmap-clean-report"
+    return {row["what"]: row["value"] for row in json.loads(artifact["data"])}
+
+
+def test_a_run_is_named_after_its_mode_and_its_server(half: Datashare, api: Api) -> None:
+    half.plan()
+    half.clean()
+    assert run_of(api, half, 1)["name"] == f"dry run {half.url}"
+    assert run_of(api, half)["name"] == f"live {half.url}"
+
+
+def test_an_undo_is_named_live(half: Datashare, api: Api) -> None:
+    plan = half.clean().plan
+    undo(plan, half.credentials)
+    runs = api.post("flow_runs/filter", sort="START_TIME_DESC", limit=50)
+    assert next(run["name"] for run in runs if run["parameters"].get("plan") == plan) == f"live {half.url}"
+
+
+def test_the_table_has_the_reports_numbers(half: Datashare, api: Api) -> None:
+    report = half.clean()
+    table = table_of(api, run_of(api, half))
+    assert table["scanned"] == "6"
+    assert table["planned"] == table["applied"] == table["because: archive is gone"] == "3"
+    assert table["kept: archive is there"] == "3"
+    assert table["conflicts (changed since planned, left alone)"] == table["problems"] == "0"
+    assert table["bytes freed"] == f"{report.bytes_freed:,}"
+    assert table["plan"] == report.plan
+
+
+def test_a_failed_run_has_its_table_and_a_first_line_that_says_why(half: Datashare, api: Api) -> None:
+    half.add("broken", b"{")
+    with pytest.raises(RecordsUnhandled):
+        half.clean()
+    run = run_of(api, half)
+    assert table_of(api, run)["broken"].startswith("broken JSON")
+    assert "1 of 7 records could not be handled, the rest was" in run["state"]["message"].partition("\n")[0]
+
+
+def test_a_refused_run_has_its_table_too(half: Datashare, api: Api) -> None:
+    with pytest.raises(PlanRefused):
+        half.clean(max_changes=1)
+    run = run_of(api, half)
+    assert run["state_type"] == "FAILED"
+    assert "3 changes, more than the 1 allowed" in run["state"]["message"]
+    assert (table_of(api, run)["planned"], table_of(api, run)["applied"]) == ("3", "0")
+
+
+def test_one_event_tells_what_was_done(half: Datashare, api: Api) -> None:
+    report = half.clean()
+    events = events_of(api, run_of(api, half), REPORTED)
+    (event,) = [event for event in events if event["event"] == REPORTED]
+    assert event["resource"]["prefect.resource.id"] == "steward.job.hmap-clean"
+    assert event["payload"] == report.model_dump(exclude={"problems"})
+
+
+def events_of(api: Api, run: dict[str, Any], awaited: str) -> list[dict[str, Any]]:
+    """Give a run's events, once the awaited one has arrived."""
+    of_run = {"any_resource": {"id": [f"prefect.flow-run.{run['id']}"]}}
+    deadline = time.monotonic() + 20
+    while True:
+        events: list[dict[str, Any]] = api.post("events/filter", filter=of_run, limit=50)["events"]
+        if any(event["event"] == awaited for event in events):
+            return events
+        assert time.monotonic() < deadline, events
+        time.sleep(0.2)
+
+
+def everything_about(api: Api, run: dict[str, Any], last_event: str) -> str:
+    """Give all that the API has about a run, as text."""
+    APILogHandler().flush()
+    mine = {"flow_run_id": {"any_": [run["id"]]}}
+    found = {
+        "run": run,
+        "states": api.get(f"flow_run_states/?flow_run_id={run['id']}"),
+        "tasks": api.post("task_runs/filter", flow_runs={"id": {"any_": [run["id"]]}}),
+        "logs": api.post("logs/filter", logs=mine),
+        "artifacts": api.post("artifacts/filter", artifacts=mine),
+        "events": events_of(api, run, last_event),
+    }
+    assert found["logs"]
+    return json.dumps(found, ensure_ascii=False)
+
+
+def shows(text: str) -> bool:
+    """Say whether the password is in a text, whole, escaped, or its first part."""
+    return any(form in text for form in (PASSWORD, quote(PASSWORD), quote(PASSWORD, safe=""), "n3ver"))
+
+
+def test_no_secret_is_in_the_api_nor_in_the_plan(half: Datashare, api: Api, login: Callable[..., str]) -> None:
+    half.url = login(PASSWORD, "+@all")
+    assert shows(half.url)
+    report = half.clean()
+    assert not shows(everything_about(api, run_of(api, half), REPORTED))
+    assert not shows(b"".join(lines_of(Path(report.plan))).decode())
+    assert not shows(report.model_dump_json())
+
+
+def test_no_secret_is_in_the_api_after_a_wrong_password(half: Datashare, api: Api, login: Callable[..., str]) -> None:
+    half.url = login("another", "+@all").replace("another", quote(PASSWORD, safe=""))
+    with pytest.raises(StoreDenied, match="refuses the user or password") as denied:
+        half.clean()
+    run = run_of(api, half)
+    assert run["state_type"] == "FAILED"
+    assert "refuses the user or password" in run["state"]["message"].partition("\n")[0]
+    assert not shows(everything_about(api, run, "prefect.flow-run.Failed"))
+    assert not shows(str(denied.value))
+
+
+def test_no_secret_of_a_stored_block_is_in_the_api(half: Datashare, api: Api, login: Callable[..., str]) -> None:
+    half.url = login(PASSWORD, "+@all")
+    name = half.key.replace(":", "-")
+    half.credentials.save(name)
+    assert half.clean(redis=RedisCredentials.load(name)).applied == 3
+    assert not shows(everything_about(api, run_of(api, half), REPORTED))
+    assert not shows(json.dumps(api.get(f"block_types/slug/redis-credentials/block_documents/name/{name}")))

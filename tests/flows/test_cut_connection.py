@@ -1,0 +1,92 @@
+"""The connection breaks in the middle: the run goes on and counts exactly, or ends with how far it came."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from flows.apply import apply
+from sandbox.chaos import ChaosProxy
+from tasks.changes.apply import apply_segment
+from tasks.changes.errors import StoreUnavailable
+from tasks.stores.redis_hash import RedisHash
+from tests.flows.conftest import Datashare
+
+BATCH = RedisHash.batch_size
+
+
+@pytest.fixture(autouse=True)
+def retries_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try again without the seconds between."""
+    quick = apply_segment.with_options(retry_delay_seconds=0.1, retry_jitter_factor=0)
+    monkeypatch.setattr("tasks.changes.apply.apply_segment", quick)
+
+
+@pytest.fixture
+def before_batch(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], object]], None]:
+    """Have something happen just before the nth batch is sent."""
+
+    def do(nth: int, act: Callable[[], object]) -> None:
+        sends, sent = RedisHash.apply, [0]
+
+        def then_send(store: RedisHash, actions: Any) -> Any:
+            sent[0] += 1
+            if sent[0] == nth:
+                act()
+            return sends(store, actions)
+
+        monkeypatch.setattr(RedisHash, "apply", then_send)
+
+    return do
+
+
+@pytest.mark.parametrize("way", ["cut_up", "cut_down"])
+def test_a_cut_while_applying_loses_no_count(
+    datashare: Datashare, proxy: ChaosProxy, before_batch: Callable[..., None], way: str
+) -> None:
+    """Cut on its way up a batch was not done; cut on its way down it was, and only the answer is lost."""
+    stay = set(datashare.present(3 * BATCH))
+    datashare.gone(3 * BATCH)
+    before_batch(2, lambda: setattr(proxy, way, 10))
+    report = datashare.clean()
+    assert proxy.cuts == 1
+    assert (report.planned, report.applied, report.conflicts) == (3 * BATCH, 3 * BATCH, 0)
+    assert report.kept == {"archive is there": 3 * BATCH}
+    assert datashare.tasks == stay
+
+
+def test_a_cut_while_scanning_reads_on(datashare: Datashare, proxy: ChaosProxy) -> None:
+    datashare.present(3 * BATCH)
+    proxy.cut_down = 300_000
+    report = datashare.plan()
+    assert proxy.cuts == 1
+    assert (report.scanned, report.planned) == (3 * BATCH, 0)
+
+
+def test_a_server_gone_for_good_fails_the_run_and_the_next_run_ends_it(
+    datashare: Datashare, proxy: ChaosProxy, before_batch: Callable[..., None]
+) -> None:
+    stay = set(datashare.present(3 * BATCH))
+    datashare.gone(3 * BATCH)
+
+    def leave() -> None:
+        proxy.refuse()
+        proxy.drop_all()
+
+    before_batch(3, leave)
+    with pytest.raises(StoreUnavailable, match=r"does not answer.* What was done so far stands") as failed:
+        datashare.clean()
+    report = failed.value.report
+    assert report
+    assert (report.planned, report.applied, report.conflicts) == (3 * BATCH, 2 * BATCH, 0)
+    assert len(datashare.tasks) == 4 * BATCH
+    proxy.accept_again()
+    rest = apply(report.plan, datashare.credentials)
+    assert (rest.applied, rest.kept["already as planned"]) == (BATCH, 2 * BATCH)
+    assert datashare.tasks == stay
+
+
+def test_a_server_that_is_down_from_the_start_is_said_to_be(datashare: Datashare, proxy: ChaosProxy) -> None:
+    proxy.refuse()
+    with pytest.raises(StoreUnavailable, match=f"redis://127.0.0.1:{proxy.port}/0#.* does not answer"):
+        datashare.clean()

@@ -1,0 +1,43 @@
+"""Durations as people write them."""
+
+from datetime import timedelta
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from tasks.changes.options import Duration
+
+DURATION = TypeAdapter(Duration)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0s", timedelta(0)),
+        ("90s", timedelta(seconds=90)),
+        ("36h", timedelta(hours=36)),
+        ("1d12h", timedelta(hours=36)),
+        ("2w", timedelta(weeks=2)),
+        ("5m", timedelta(minutes=5)),
+        ("P1DT12H", timedelta(hours=36)),
+        (90, timedelta(seconds=90)),
+        (timedelta(days=1), timedelta(days=1)),
+    ],
+)
+def test_a_duration(text: object, expected: timedelta) -> None:
+    assert DURATION.validate_python(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "h", "36", "36 h", "36x", "1.5h", "-36h", "99999999999d", None, "soon"])
+def test_not_a_duration(text: object) -> None:
+    with pytest.raises(ValidationError):
+        DURATION.validate_python(text)
+
+
+def test_a_plan_keeps_it_in_a_form_that_is_read_back() -> None:
+    written = DURATION.dump_python(timedelta(hours=36), mode="json")
+    assert DURATION.validate_python(written) == timedelta(hours=36)
+
+
+def test_the_form_in_the_ui_takes_it_as_text() -> None:
+    assert DURATION.json_schema()["type"] == "string"

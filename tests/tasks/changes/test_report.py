@@ -1,0 +1,88 @@
+"""A report says in numbers what a run did."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tasks.changes.apply import Tally
+from tasks.changes.errors import RecordsUnhandled
+from tasks.changes.plan import Plan
+from tasks.changes.plan_file import Counts, Header
+from tasks.changes.report import Report, headline, report, report_of, rows, seconds
+
+STARTED = datetime(2025, 6, 1, 12, tzinfo=UTC)
+HEADER = Header(job="toy", version="1", store="toy://", undoable=True, parameters={}, created=STARTED.isoformat())
+PROBLEMS = [{"record": f"k{n}", "reason": "odd"} for n in range(12)]
+COUNTS = Counts(scanned=2000, planned=1500, frees=9, because={"gone": 1500}, kept={"fine": 488}, problem_count=12)
+PLAN = Plan(Path("p"), "toy.plan.zst", HEADER, COUNTS.model_copy(update={"problems": PROBLEMS}), "abc")
+SOUND = Plan(Path("p"), "toy.plan.zst", HEADER, Counts(scanned=2000, planned=1500, kept={"fine": 500}), "abc")
+TALLY = Tally(applied=1490, conflicts=7, freed=8, kept=Counter({"came back": 2, "fine": 1}))
+
+
+def of(plan: Plan, tally: Tally | None) -> Report:
+    return report_of(plan, tally, "toy", STARTED)
+
+
+def test_its_keys_are_a_contract() -> None:
+    expected = (
+        "job dry_run scanned planned applied conflicts kept problem_count problems bytes_freed "
+        "plan plan_hash started finished"
+    )
+    assert list(of(PLAN, None).model_dump()) == expected.split()
+
+
+def test_a_plan_alone_is_a_dry_run() -> None:
+    dry = of(PLAN, None)
+    assert (dry.dry_run, dry.scanned, dry.planned, dry.applied, dry.conflicts, dry.bytes_freed) == (
+        True, 2000, 1500, 0, 0, 0,
+    )  # fmt: skip
+    assert headline(dry) == "Dry run: 1,500 of 2,000 records would change; nothing was changed."
+
+
+def test_what_was_applied_is_counted_and_kept_reasons_are_added_up() -> None:
+    live = of(PLAN, TALLY)
+    assert (live.dry_run, live.applied, live.conflicts, live.bytes_freed) == (False, 1490, 7, 8)
+    assert live.kept == {"fine": 489, "came back": 2}
+    assert PLAN.counts.kept == {"fine": 488}
+    assert headline(live) == "1,490 of 1,500 planned changes made, 7 conflicts."
+
+
+def test_it_says_where_the_plan_is_and_how_long_it_took() -> None:
+    live = of(PLAN, TALLY)
+    assert (live.job, live.plan, live.plan_hash) == ("toy", "toy.plan.zst", "abc")
+    assert live.started == "2025-06-01T12:00:00.000+00:00"
+    later = live.model_copy(update={"finished": (STARTED + timedelta(minutes=2)).isoformat()})
+    assert seconds(later) == 120
+
+
+def test_an_undo_reports_what_it_took_back_and_nothing_of_the_scan() -> None:
+    undone = report_of(PLAN, Tally(applied=1490, conflicts=10, freed=-8), "undo", STARTED)
+    assert (undone.job, undone.scanned, undone.planned, undone.bytes_freed) == ("undo", 1500, 1500, -8)
+    assert (undone.kept, undone.problem_count, undone.problems) == ({}, 0, [])
+    assert headline(undone) == "1,490 of 1,500 changes taken back, 10 conflicts."
+
+
+def test_its_rows_hold_every_number_and_the_first_problems() -> None:
+    shown = rows(of(PLAN, TALLY), PLAN.counts.because)
+    for row in [
+        ("scanned", "2,000"), ("planned", "1,500"), ("  because: gone", "1,500"), ("applied", "1,490"),
+        ("conflicts (changed since planned, left alone)", "7"), ("kept: came back", "2"), ("kept: fine", "489"),
+        ("problems", "12"), ("  k9", "odd"), ("bytes freed", "8"), ("plan", "toy.plan.zst"),
+    ]:  # fmt: skip
+        assert row in shown
+    assert ("  k10", "odd") not in shown
+
+
+def test_outside_a_run_the_report_is_only_returned() -> None:
+    returned = report(SOUND, TALLY)
+    assert (returned.job, returned.started, returned.problem_count) == ("toy", "2025-06-01T12:00:00.000+00:00", 0)
+
+
+@pytest.mark.parametrize("tally", [None, TALLY])
+def test_c12_records_that_could_not_be_handled_fail_the_run_after_the_rest_is_done(tally: Tally | None) -> None:
+    with pytest.raises(RecordsUnhandled, match=r"12 of 2,000 records .* the first is k0: odd") as unhandled:
+        report(PLAN, tally)
+    assert unhandled.value.report
+    assert unhandled.value.report.applied == (1490 if tally else 0)
