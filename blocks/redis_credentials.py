@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar, Self
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from prefect.blocks.abstract import CredentialsBlock
-from pydantic import Field, SecretStr, field_validator
+from pydantic import ConfigDict, Field, SecretStr, field_validator
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 READ_BYTES = 1 << 20  # replies of a scan are that large
 SCHEMES = ("redis", "rediss", "unix")
+
+
+def is_redis_url(url: str) -> bool:
+    """Say whether a URL is one of Redis; a password with a bare / ? or # in it makes another URL of it."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises where it is none
+    except ValueError:
+        return False
+    if parts.scheme == "unix":
+        return bool(parts.path)
+    whole = parts.scheme in SCHEMES and parts.hostname and not parts.fragment and "@" not in parts.query
+    return bool(whole) and re.fullmatch(r"/?\d*", parts.path) is not None
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 # Prefect 3.8 takes a reference to a block in a deployment only where the class has another title than its name.
@@ -45,6 +63,8 @@ class RedisCredentials(CredentialsBlock, title="Redis Credentials"):
         "https://cdn.sanity.io/images/3ugk85nk/production/dfb02cfce09ce3ca88fea097659a83554dd7a850-596x512.png?h=250"  # type: ignore[assignment]
     )
 
+    model_config = ConfigDict(hide_input_in_errors=True)
+
     takes: ClassVar[str] = "redis://[[USER]:PASSWORD@]HOST[:PORT][/DB], rediss:// for TLS, or unix://PATH[?db=DB]"
 
     url: SecretStr | None = Field(
@@ -63,11 +83,9 @@ class RedisCredentials(CredentialsBlock, title="Redis Credentials"):
     @field_validator("url")
     @classmethod
     def _check_url(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is not None:
-            parts = urlsplit(url.get_secret_value())
-            if parts.scheme not in SCHEMES or not (parts.path if parts.scheme == "unix" else parts.hostname):
-                message = f"not a Redis URL; it has the form {cls.takes}"
-                raise ValueError(message)
+        if url is not None and not is_redis_url(url.get_secret_value()):
+            message = f"not a Redis URL; it has the form {cls.takes} (with / ? # @ % in a password percent-encoded)"
+            raise ValueError(message)
         return url
 
     @classmethod
@@ -86,15 +104,14 @@ class RedisCredentials(CredentialsBlock, title="Redis Credentials"):
         if parts.scheme == "unix":
             return f"unix://{unquote(parts.path)}?db={query.get('db', ['0'])[0]}"
         db = query.get("db", [parts.path.strip("/") or "0"])[0]
-        return f"{parts.scheme}://{parts.hostname}:{parts.port or 6379}/{db}"
+        return f"{parts.scheme}://{_bracketed(parts.hostname or '')}:{parts.port or 6379}/{db}"
 
     def _whole_url(self) -> str:
         if self.url is not None:
             return self.url.get_secret_value()
         password = quote(self.password.get_secret_value(), safe="") if self.password else ""
         login = f"{quote(self.username or '', safe='')}:{password}@" if self.username or password else ""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'rediss' if self.tls else 'redis'}://{login}{host}:{self.port}/{self.db}"
+        return f"{'rediss' if self.tls else 'redis'}://{login}{_bracketed(self.host)}:{self.port}/{self.db}"
 
     def get_client(self, **options: Any) -> Redis:
         """Make a client; it never sends a command twice by itself, so that a lost answer is noticed.

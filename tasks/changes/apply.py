@@ -72,7 +72,7 @@ class Application:
         self.tally = Tally()
         self._store, self._undo = store, undo
         self._judge = judge if isinstance(judge, LooksAgain) else None
-        self._batches = read_ahead(map(self._look, plan.batches(store.batch_size)))
+        self._batches = read_ahead(map(self._look_ahead, plan.batches(store.batch_size)))
         self._batch: Batch | None = None
         self._tried = False
 
@@ -90,6 +90,12 @@ class Application:
             self._batch = None
             phase.at(self.tally.handled)
         return True
+
+    def _look_ahead(self, planned: list[Action]) -> Batch:
+        try:
+            return self._look(planned)
+        except StewardError:  # raised in this thread it would end the batches; so it is looked at again in its turn
+            return Batch(planned, planned, {}, -math.inf)
 
     def _look(self, planned: list[Action]) -> Batch:
         """Look again; for the next batch while the store works on this one."""

@@ -18,7 +18,7 @@ def objections(plan: Plan, judge: Judge[Any], max_fraction: float, max_changes: 
         return
     if max_changes is not None and planned > max_changes:
         yield f"The plan has {planned:,} changes, more than the {max_changes:,} allowed (--max-changes)."
-    if planned > max_fraction * scanned:
+    if planned / scanned > max_fraction:
         yield (
             f"The plan changes {planned:,} of {scanned:,} records ({planned / scanned:.0%}), "
             f"more than the {max_fraction:.0%} allowed (--max-fraction)."

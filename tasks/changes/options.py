@@ -27,7 +27,11 @@ def parse_duration(value: object) -> object:
     """Turn text such as `36h`, `1d12h` or `0s` into a timedelta; leave anything else to pydantic."""
     if not isinstance(value, str) or not re.fullmatch(r"(\d+[smhdw])+", value):
         return value
-    return timedelta(**{UNITS[unit]: int(number) for number, unit in re.findall(r"(\d+)([smhdw])", value)})
+    try:
+        return timedelta(**{UNITS[unit]: int(number) for number, unit in re.findall(r"(\d+)([smhdw])", value)})
+    except OverflowError as error:
+        message = f"{value} is too long"
+        raise ValueError(message) from error
 
 
 Duration = Annotated[

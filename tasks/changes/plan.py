@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -67,7 +67,7 @@ class Plan:
 
     def first(self, n: int) -> list[Action]:
         """Give the first `n` actions."""
-        return next(self.batches(n), [])
+        return list(islice(chain.from_iterable(self.batches(n or 1)), n))
 
 
 def open_plan(plan: str, plans: str | None = None) -> Plan:

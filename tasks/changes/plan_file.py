@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import json
 import os
 import struct
 from collections import Counter
@@ -59,8 +60,11 @@ class Counts(BaseModel):
 
 
 def to_json(image: Image) -> str | dict[str, Any]:
-    """Give bytes as text, or as {"base64": …} where they are not UTF-8; the rest as it is."""
-    if not isinstance(image, bytes):
+    """Give bytes as text, or as {"base64": …} where they are not UTF-8; an object that looks so as {"object": …}."""
+    if isinstance(image, dict):
+        json.dumps(image, allow_nan=False)  # orjson would write null for NaN, and undo would put back null
+        return {"object": image} if image.keys() in ({"base64"}, {"object"}) else image
+    if isinstance(image, str):
         return image
     try:
         return image.decode()
@@ -72,6 +76,8 @@ def from_json(image: Any) -> Any:
     """Undo `to_json`, except that bytes which are UTF-8 stay text."""
     if isinstance(image, dict) and image.keys() == {"base64"}:
         return base64.b64decode(image["base64"])
+    if isinstance(image, dict) and image.keys() == {"object"}:
+        return image["object"]
     return image
 
 
@@ -127,6 +133,7 @@ class PlanWriter:
 
     def __enter__(self) -> Self:
         """Open the file and write the header."""
+        header = orjson.dumps(self.header.model_dump(), option=orjson.OPT_APPEND_NEWLINE)
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         self._file = os.fdopen(descriptor, "wb")
         self._body = _Digesting(self._file)
@@ -134,13 +141,14 @@ class PlanWriter:
         self._lines: list[bytes] = []
         self._pending = self._frees = 0
         self._because: Counter[str] = Counter()
-        self._append(orjson.dumps(self.header.model_dump(), option=orjson.OPT_APPEND_NEWLINE))
+        self._sealed = False
+        self._append(header)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
         """Close the file; remove it where it was not sealed."""
         self._file.close()
-        if kind is not None:
+        if not self._sealed:
             self.path.unlink(missing_ok=True)
 
     def _append(self, line: bytes) -> None:
@@ -174,6 +182,7 @@ class PlanWriter:
         self._file.write(TRAILER.pack(TRAILER_MAGIC, TRAILER_LENGTH, place))
         self._file.flush()
         os.fsync(self._file.fileno())
+        self._sealed = True
         return seal
 
 
@@ -217,11 +226,11 @@ def verify(path: Path) -> tuple[Counts, str]:
                 digest.update(chunk)
                 place -= len(chunk)
         seal = seal_of(digest, footer["counts"])
-        counts = Counts.model_validate(footer["counts"])
+        counts, given = Counts.model_validate(footer["counts"]), footer["sha256"]
     except (OSError, ValueError, KeyError, TypeError, struct.error, zstandard.ZstdError) as error:
         message = f"{path} is torn: it has no footer. It was never sealed, or a part is missing; make a new plan."
         raise PlanDamaged(message) from error
-    if seal != footer["sha256"]:
+    if seal != given:
         message = f"{path} was altered after it was sealed: its hash does not match. Nothing was done; make a new plan."
         raise PlanDamaged(message)
     return counts, seal

@@ -80,7 +80,13 @@ class PlanStore:
         return self.folder / name
 
     def prune(self, older_than: timedelta, now: datetime) -> list[str]:
-        """Remove the folder's plans, and what killed runs left of unfinished ones, by age; return their names."""
+        """Remove the folder's plans, and what killed runs left of unfinished ones, by age; return their names.
+
+        Raises BadInput where plans are kept by a block: its file system has rules of its own for that.
+        """
+        if self.block:
+            message = f"Plans kept by block {self.block} are pruned by the expiry rules of its own storage."
+            raise BadInput(message)
         old = [
             path
             for pattern in (f"*{SUFFIX}", "*.partial")

@@ -42,7 +42,7 @@ class Report(BaseModel):
     finished: str
 
 
-def report_of(plan: Plan, tally: Tally | None, job: str, started: datetime) -> Report:
+def report_of(plan: Plan, tally: Tally | None, job: str, started: datetime, *, dry_run: bool) -> Report:
     """Write the report of a run that made or took a plan, and applied it if there is a tally.
 
     A run that took a plan scanned nothing but the plan's actions.
@@ -53,7 +53,7 @@ def report_of(plan: Plan, tally: Tally | None, job: str, started: datetime) -> R
     kept = Counter(counts.kept) + (tally.kept if tally else Counter())
     return Report(
         job=job,
-        dry_run=tally is None,
+        dry_run=dry_run,
         scanned=counts.scanned,
         planned=counts.planned,
         applied=tally.applied if tally else 0,
@@ -104,7 +104,8 @@ def publish(plan: Plan, tally: Tally | None = None) -> Report:
     context = FlowRunContext.get()
     started = context.start_time if context else datetime.fromisoformat(plan.header.created)
     job = flow_run.flow_name or plan.header.job
-    report = report_of(plan, tally, job, started)
+    dry_run = bool(flow_run.parameters.get("dry_run", False))
+    report = report_of(plan, tally, job, started, dry_run=dry_run)
     if context:
         table = [{"what": what.strip(), "value": value} for what, value in rows(report, plan.counts.because)]
         create_table_artifact(table, key=f"{job}-report", description=headline(report))

@@ -25,9 +25,9 @@ GONE: Final = "archive is gone"
 GONE_MISNAMED: Final = "archive is gone (and the task's id is not its field)"
 NOT_ASKED: Final = {state: Keep(f"state {state} is not to be removed") for state in FINAL_STATES}
 
-OTHER_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+OTHER_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 NO_URI: Final = re.compile(r"[#?]|%(?![0-9A-Fa-f]{2})")
-ORDINARY: Final = re.compile(r"[^.%#?\0][^%#?\0]+", re.DOTALL).fullmatch
+ORDINARY: Final = re.compile(r"[^.%#?\\\0][^%#?\\\0]+", re.DOTALL).fullmatch
 # archive_<user>_<date>.zip, read from the right: a user's id may hold "_" too; before 2023 the time had ":".
 DATE_IN_NAME: Final = re.compile(rb"_(\d{4}-\d\d-\d\dT\d\d)[_:](\d\d)[_:](\d\d)(\.\d{1,9})?Z[^_]*$")
 
@@ -73,7 +73,7 @@ def names_of(location: str) -> tuple[bytes, ...]:
 
 
 def _checked(name: bytes) -> bytes:
-    if name in (b"", b".", b"..") or b"/" in name or b"\0" in name:
+    if name in (b"", b".", b"..") or b"/" in name or b"\\" in name or b"\0" in name:
         message = f"{name!r} is not the name of a file"
         raise UnusableName(message)
     return name
@@ -81,11 +81,14 @@ def _checked(name: bytes) -> bytes:
 
 def time_of(task: Task, name: bytes) -> datetime | None:
     """Give when a batch download was done, else begun; from its archive's name where the record has no time."""
-    if (at := task.time) is not None:
-        return datetime.fromtimestamp(at / 1000, UTC)
-    if found := DATE_IN_NAME.search(name):
-        hour, minute, second, _ = (part and part.decode() for part in found.groups())
-        return datetime.fromisoformat(f"{hour}:{minute}:{second}+00:00")
+    try:
+        if (at := task.time) is not None:
+            return datetime.fromtimestamp(at / 1000, UTC)
+        if found := DATE_IN_NAME.search(name):
+            hour, minute, second, _ = (part and part.decode() for part in found.groups())
+            return datetime.fromisoformat(f"{hour}:{minute}:{second}+00:00")
+    except (ValueError, OverflowError, OSError):  # a time that no calendar has
+        return None
     return None
 
 

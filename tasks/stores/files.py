@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import weakref
 from array import array
@@ -66,9 +67,9 @@ class Folder:
         """Look whether an entry of that name is there now."""
         try:
             os.lstat(name, dir_fd=self._descriptor)
-        except FileNotFoundError:
-            return False
         except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENAMETOOLONG):
+                return False
             raise unreadable(self.path, error) from error
         return True
 

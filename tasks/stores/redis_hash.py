@@ -85,7 +85,7 @@ class RedisHash:
         self.hash_key = hash_key
         self._client = client
         self._change = client.register_script(CHANGE)
-        self._reading = Retry(ExponentialBackoff(cap=5, base=0.2), 3, (ConnectionError, TimeoutError))
+        self._reading = Retry(ExponentialBackoff(cap=5, base=0.2), 3, (StoreUnavailable,))
 
     def now(self) -> datetime:
         """Give the server's time."""
@@ -111,13 +111,13 @@ class RedisHash:
 
     def scan(self) -> Iterator[Sequence[tuple[Key, bytes]]]:
         """Read all fields in replies of about 1 MiB and at most 1000 fields, so that other clients get their turn."""
-        cursor, fields = 0, 50
+        cursor, fields = 0, 1
         while True:
             cursor, found = self._read("HSCAN", self.hash_key, cursor, "COUNT", fields)
             if found:
                 yield list(found.items())
                 average = sum(map(len, found.values())) // len(found) + 1
-                fields = max(1, min(MOST_FIELDS, REPLY_BYTES // average))
+                fields = max(1, min(MOST_FIELDS, 4 * fields, REPLY_BYTES // average))
             if not cursor:
                 return
 
@@ -151,13 +151,13 @@ class RedisHash:
         """Send a command that changes nothing, again where the connection broke."""
 
         def send() -> Any:
-            return self._client.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py
+            with failures(self.location):
+                return self._client.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py
 
         def reconnect(_error: Exception) -> None:
             self._client.connection_pool.disconnect()
 
-        with failures(self.location):
-            return self._reading.call_with_retry(send, reconnect)
+        return self._reading.call_with_retry(send, reconnect)
 
 
 @contextmanager

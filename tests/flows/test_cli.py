@@ -11,6 +11,7 @@ from subprocess import CompletedProcess, Popen
 from typing import Any
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.cli import hmap_cleaner, main
 from flows.jobs import flow_of, job_names
@@ -156,6 +157,13 @@ class TestBadUsage:
         assert done.returncode == USAGE
         assert named in words(done.stderr)
         assert not done.stdout
+
+    def test_approval_needs_a_server_that_people_can_open(self, half: Datashare, here: Here) -> None:
+        with temporary_settings(restore_defaults={PREFECT_API_URL}):
+            done = here("hmap-cleaner", *half.arguments, "--approve")
+        assert done.returncode == USAGE
+        assert "--approve" in done.stderr
+        assert len(half.tasks) == 6
 
     def test_no_password_is_repeated_from_a_bad_url(self, here: Here) -> None:
         done = here("steward", "hmap-clean", "redis://:s3cret/part@localhost/0", "/tmp")

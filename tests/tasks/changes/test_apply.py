@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.changes import apply
@@ -17,6 +17,7 @@ RECORDS = {f"k{n}": b"x" * n for n in range(10)}
 ALL_GO = dict.fromkeys(RECORDS, Remove("gone"))
 
 
+@settings(deadline=None)  # each example writes plans to disk
 @given(st.data())
 def test_the_invariant_for_any_records_and_any_verdicts(toys: Any, worlds: Any, data: st.DataObject) -> None:
     world, _, _ = data.draw(worlds(st.text(max_size=4)))
@@ -24,6 +25,7 @@ def test_the_invariant_for_any_records_and_any_verdicts(toys: Any, worlds: Any, 
     toys.prove(store, store.records, world)
 
 
+@settings(deadline=None)  # each example writes plans to disk
 @given(st.data())
 def test_c14_what_others_changed_meanwhile_stays_theirs_and_counts_as_a_conflict(
     toys: Any, worlds: Any, data: st.DataObject

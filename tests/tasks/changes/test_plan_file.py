@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.changes.errors import PlanDamaged
@@ -62,6 +62,7 @@ def read(path: Path) -> tuple[Any, ...]:
     return header, counts, seal, [action_of(line) for line in islice(lines_of(path), 1, 1 + counts.planned)]
 
 
+@settings(deadline=None)
 @given(actions)
 def test_an_action_of_any_bytes_text_or_object_comes_back(action: Action) -> None:
     expected = action._replace(key=same(action.key), before=same(action.before), after=same(action.after))

@@ -22,7 +22,7 @@ TALLY = Tally(applied=1490, conflicts=7, freed=8, kept=Counter({"came back": 2, 
 
 
 def of(plan: Plan, tally: Tally | None) -> Report:
-    return report_of(plan, tally, "toy", STARTED)
+    return report_of(plan, tally, "toy", STARTED, dry_run=tally is None)
 
 
 def test_its_keys_are_a_contract() -> None:
@@ -58,7 +58,7 @@ def test_it_says_where_the_plan_is_and_how_long_it_took() -> None:
 
 
 def test_an_undo_reports_what_it_took_back_and_nothing_of_the_scan() -> None:
-    undone = report_of(PLAN, Tally(applied=1490, conflicts=10, freed=-8), "undo", STARTED)
+    undone = report_of(PLAN, Tally(applied=1490, conflicts=10, freed=-8), "undo", STARTED, dry_run=False)
     assert (undone.job, undone.scanned, undone.planned, undone.bytes_freed) == ("undo", 1500, 1500, -8)
     assert (undone.kept, undone.problem_count, undone.problems) == ({}, 0, [])
     assert headline(undone) == "1,490 of 1,500 changes taken back, 10 conflicts."
