@@ -21,7 +21,8 @@ def is_redis_url(url: str) -> bool:
     try:
         parts = urlsplit(url)
         _ = parts.port  # raises where it is none
-    except ValueError:
+        Redis.from_url(url).connection_pool.make_connection()  # raises at an unknown option; connects later
+    except (TypeError, ValueError):
         return False
     if parts.scheme == "unix":
         return bool(parts.path)

@@ -11,7 +11,7 @@ from flows.jobs import judge_of, store_of
 from tasks.changes.apply import apply_plan
 from tasks.changes.guard import guard
 from tasks.changes.naming import name_after_mode
-from tasks.changes.options import Described, PlanRef, Plans
+from tasks.changes.options import Described, MaxChanges, MaxFraction, PlanRef, Plans
 from tasks.changes.plan import check_store, open_plan
 from tasks.changes.report import Report, report
 
@@ -19,11 +19,17 @@ StoreOfPlan = Annotated[Credentials, Described("The store that the plan was made
 
 
 @flow(name="apply", flow_run_name=name_after_mode)
-def apply(plan: PlanRef, store: StoreOfPlan, plans: Plans = None) -> Report:
+def apply(
+    plan: PlanRef,
+    store: StoreOfPlan,
+    max_fraction: MaxFraction = 1.0,
+    max_changes: MaxChanges = None,
+    plans: Plans = None,
+) -> Report:
     """Carry out a plan that someone has read, exactly that plan."""
     opened = open_plan(plan, plans)
     target = store_of(opened.header, store)
     check_store(opened, target)
     judge = judge_of(opened.header, target)
-    guard(opened, judge)
+    guard(opened, judge, max_fraction=max_fraction, max_changes=max_changes)
     return report(opened, apply_plan(opened, target, judge))

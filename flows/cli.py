@@ -42,7 +42,8 @@ def hmap_cleaner() -> None:
 
 def steward(tokens: list[str]) -> int:
     """Run one command and return its exit status; only the job that is called is imported."""
-    app = App(name="steward", help="Keep data stores in order: plan every change, guard it, apply it, undo it.")
+    summary = "Keep data stores in order: plan every change, guard it, apply it, undo it."
+    app = App(name="steward", help=summary, suppress_keyboard_interrupt=False)
     app.command(plan_app)
     for job in job_names():
         called = tokens[:1] == [job]
@@ -67,7 +68,7 @@ def app_of(job: str, name: str, *, live: bool) -> App:
 
     command.__signature__ = signature  # type: ignore[attr-defined]
     command.__annotations__ = {one.name: one.annotation for one in signature.parameters.values()}
-    app = App(name=name, help=flow.fn.__doc__)
+    app = App(name=name, help=flow.fn.__doc__, suppress_keyboard_interrupt=False)
     app.default(command)
     return app
 

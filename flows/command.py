@@ -53,7 +53,7 @@ def _annotation(own: inspect.Parameter, hint: Any) -> Any:
         return Annotated[str, Parameter(name=own.name.upper(), help=help_)]
     if base is bool or get_origin(base) is list:
         return Annotated[base, Parameter(help=help_, negative="", show_default=bool(own.default))]
-    converter = _converter(hint)
+    converter = _converter(own.name.upper(), hint)
     return Annotated[Any, Parameter(help=help_, converter=converter, show_default=bool(own.default))]
 
 
@@ -71,14 +71,15 @@ def blocks_in(base: Any) -> list[Any]:
     return [one for one in options if inspect.isclass(one) and issubclass(one, Block)]
 
 
-def _converter(hint: Any) -> Callable[[Any, Sequence[Token]], Any]:
+def _converter(name: str, hint: Any) -> Callable[[Any, Sequence[Token]], Any]:
     adapter: TypeAdapter[Any] = TypeAdapter(hint)
 
     def convert(_type: Any, tokens: Sequence[Token]) -> Any:
         try:
             return adapter.validate_python(tokens[0].value)
         except ValidationError as error:
-            raise ValueError(error.errors()[0]["msg"]) from error
+            place = "" if tokens[0].keyword else f"Invalid value for {name}: "  # cyclopts names options only
+            raise ValueError(place + error.errors()[0]["msg"]) from error
 
     return convert
 
@@ -90,8 +91,9 @@ def arguments_of(flow: Flow[..., Any], given: dict[str, Any], *, live: bool) -> 
     """
     hints = typing.get_type_hints(flow.fn, include_extras=True)
     arguments = dict(given)
-    if "dry_run" in arguments and not live:
-        arguments["dry_run"] = not arguments["dry_run"]
+    if "dry_run" in hints:  # what was not said is not in `given`, and the flow's default is not the command's
+        said = given.get("dry_run", False)
+        arguments["dry_run"] = said if live else not said
     for name, value in given.items():
         if blocks := blocks_in(_described(hints[name])[0]):
             arguments[name] = _block(blocks, name, value)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from typing import Annotated, Literal
 
 from prefect import flow
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from blocks.redis_credentials import RedisCredentials
 from tasks.changes.apply import apply_plan
@@ -22,7 +23,9 @@ from tasks.stores.files import Folder
 from tasks.stores.redis_hash import RedisHash
 
 Redis = Annotated[RedisCredentials, Described("The Redis server that holds the tasks.")]
-ArchiveDir = Annotated[str, Field(min_length=1), Described("The folder where the archives lie.")]
+ArchiveDir = Annotated[
+    str, Field(min_length=1), AfterValidator(os.path.abspath), Described("The folder where the archives lie.")
+]
 HashKey = Annotated[
     str, Field(min_length=1), Described("The hash of the tasks; before Datashare 19.2 ds:task:manager:tasks.")
 ]
@@ -35,9 +38,7 @@ AllowEmpty = Annotated[bool, Described("Go on though the folder holds no archive
 
 def open_store(redis: RedisCredentials, hash_key: str = TASKS) -> RedisHash:
     """Open the hash of the tasks."""
-    store = RedisHash(redis.get_client(), redis.location, hash_key)
-    check_hash_key(store)
-    return store
+    return RedisHash(redis.get_client(), redis.location, hash_key)
 
 
 def make_judge(
@@ -67,6 +68,7 @@ def hmap_clean(
 ) -> Report:
     """Remove from a Redis hash the batch downloads whose archive is gone."""
     store = open_store(redis, hash_key)
+    check_hash_key(store)
     judge = make_judge(store, archive_dir, states, min_age, allow_empty)
     plan = make_plan(store, judge, plans)
     guard(plan, judge, max_fraction=max_fraction, max_changes=max_changes)

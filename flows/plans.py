@@ -9,8 +9,9 @@ from itertools import islice
 from typing import Annotated
 
 from cyclopts import App, Parameter
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
+from tasks.changes.errors import BadInput
 from tasks.changes.options import Duration
 from tasks.changes.plan_file import Counts, Header, action_of, from_json, lines_of, read_header, to_json, verify
 from tasks.changes.plan_store import PlanStore
@@ -77,8 +78,12 @@ def readable(image: Image) -> str:
 
 
 def age(text: str) -> timedelta:
-    """Read an age such as `30d`; raises ValueError."""
-    return TypeAdapter(Duration).validate_python(text)
+    """Read an age such as `30d`; raises BadInput."""
+    try:
+        return TypeAdapter(Duration).validate_python(text)
+    except ValidationError as error:
+        message = f"--older-than {text}: {error.errors()[0]['msg']}"
+        raise BadInput(message) from error
 
 
 @plan_app.command

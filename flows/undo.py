@@ -7,18 +7,25 @@ from prefect import flow
 from flows.apply import StoreOfPlan
 from flows.jobs import store_of
 from tasks.changes.apply import undo_plan
-from tasks.changes.guard import check_undoable
+from tasks.changes.guard import check_undoable, guard
 from tasks.changes.naming import name_after_mode
-from tasks.changes.options import PlanRef, Plans
+from tasks.changes.options import MaxChanges, MaxFraction, PlanRef, Plans
 from tasks.changes.plan import check_store, open_plan
 from tasks.changes.report import Report, report
 
 
 @flow(name="undo", flow_run_name=name_after_mode)
-def undo(plan: PlanRef, store: StoreOfPlan, plans: Plans = None) -> Report:
+def undo(
+    plan: PlanRef,
+    store: StoreOfPlan,
+    max_fraction: MaxFraction = 1.0,
+    max_changes: MaxChanges = None,
+    plans: Plans = None,
+) -> Report:
     """Put back what a run changed, where it has not changed since."""
     opened = open_plan(plan, plans)
     check_undoable(opened)
     target = store_of(opened.header, store)
     check_store(opened, target)
+    guard(opened, max_fraction=max_fraction, max_changes=max_changes)
     return report(opened, undo_plan(opened, target))

@@ -11,7 +11,7 @@ from tasks.changes.protocols import Doubts, Judge
 from tasks.changes.report import publish
 
 
-def objections(plan: Plan, judge: Judge[Any], max_fraction: float, max_changes: int | None) -> Iterator[str]:
+def objections(plan: Plan, judge: Judge[Any] | None, max_fraction: float, max_changes: int | None) -> Iterator[str]:
     """Say everything that speaks against a plan that changes something."""
     planned, scanned = plan.counts.planned, plan.counts.scanned
     if not planned:
@@ -27,7 +27,9 @@ def objections(plan: Plan, judge: Judge[Any], max_fraction: float, max_changes: 
         yield doubt
 
 
-def guard(plan: Plan, judge: Judge[Any], *, max_fraction: float = 1.0, max_changes: int | None = None) -> None:
+def guard(
+    plan: Plan, judge: Judge[Any] | None = None, *, max_fraction: float = 1.0, max_changes: int | None = None
+) -> None:
     """Let the plan pass, or raise PlanRefused with every reason; nothing has changed then."""
     reasons = list(objections(plan, judge, max_fraction, max_changes))
     if reasons:

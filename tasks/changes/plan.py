@@ -110,7 +110,7 @@ def survey(store: Store[V], judge: Judge[V], writer: PlanWriter, phase: Phase) -
     """Stream the store past the judge into the plan."""
     counts = writer.counts
     kept: Counter[str] = Counter()
-    for records in read_ahead(store.scan()):
+    for records in store.scan():
         for key, value in records:
             verdict = judge(key, value)
             if isinstance(verdict, Keep):

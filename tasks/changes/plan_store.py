@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tasks.changes.errors import BadInput
+from tasks.changes.errors import BadInput, PlanDamaged
 
 SUFFIX = ".plan.zst"
 BLOCK = "block:"
@@ -76,7 +76,11 @@ class PlanStore:
         return path if path.exists() or path.is_absolute() else self.folder / path
 
     def _download(self, name: str) -> Path:
-        _file_system(self.block).get_directory(from_path=name, local_path=str(self.folder))
+        try:
+            _file_system(self.block).get_directory(from_path=name, local_path=str(self.folder))
+        except FileNotFoundError as error:
+            message = f"There is no plan file {name} in block {self.block}."
+            raise PlanDamaged(message) from error
         return self.folder / name
 
     def prune(self, older_than: timedelta, now: datetime) -> list[str]:

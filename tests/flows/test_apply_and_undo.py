@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 from prefect.filesystems import LocalFileSystem
-from redis import Redis
 
 from blocks.redis_credentials import RedisCredentials
 from flows.apply import apply
 from flows.undo import undo
 from tasks.changes.errors import BadInput, PlanDamaged, PlanRefused, RecordsUnhandled, WrongStore
 from tasks.changes.report import Report
+from tasks.stores.redis_talk import Talk
 from tests.flows.conftest import Datashare, download
 
 
@@ -198,14 +198,13 @@ class TestInABlock:
         self, half: Datashare, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         kept: list[bool] = []
-        changing = Redis.execute_command
+        changing = Talk.write
 
-        def look(client: Redis, *command: Any, **options: Any) -> Any:
-            if command[0] == "EVALSHA":
-                kept.append(bool(list((tmp_path / "remote").rglob("*.plan.zst"))))
-            return changing(client, *command, **options)
+        def look(talk: Talk, scripts: Any) -> Any:
+            kept.append(bool(list((tmp_path / "remote").rglob("*.plan.zst"))))
+            return changing(talk, scripts)
 
-        monkeypatch.setattr(Redis, "execute_command", look)
+        monkeypatch.setattr(Talk, "write", look)
         half.clean(plans=where)
         assert kept
         assert all(kept)

@@ -21,14 +21,17 @@ from tests.flows.conftest import GENERATIONS, Command, Datashare, download, sear
 
 
 @pytest.fixture
-def between(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
-    """Have something happen between the plan and its first change."""
+def between(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Have something happen between the plan and its first batch, or its nth."""
+    monkeypatch.setattr("tasks.changes.apply.FRESH_SECONDS", 60)  # one look a batch, however slow the machine
 
-    def do(act: Callable[[], object]) -> None:
-        looks = ArchiveGone.look_again
+    def do(act: Callable[[], object], batch: int = 1) -> None:
+        looks, looked = ArchiveGone.look_again, [0]
 
         def then_look(judge: ArchiveGone, actions: list[Action]) -> Any:
-            act()
+            looked[0] += 1
+            if looked[0] == batch:
+                act()
             return looks(judge, actions)
 
         monkeypatch.setattr(ArchiveGone, "look_again", then_look)
@@ -144,7 +147,7 @@ def test_c13_refuses_when_the_folder_holds_none_of_the_archives(
 
 
 def test_c13_stops_when_the_folder_is_exchanged_between_plan_and_apply(
-    datashare: Datashare, between: Callable[[Callable[[], object]], None], tmp_path: Path
+    datashare: Datashare, between: Callable[..., None], tmp_path: Path
 ) -> None:
     datashare.present(3)
     datashare.gone(3)
@@ -159,9 +162,7 @@ def test_c13_stops_when_the_folder_is_exchanged_between_plan_and_apply(
     assert len(datashare.tasks) == 6
 
 
-def test_c14_a_record_changed_between_plan_and_apply_stays(
-    datashare: Datashare, between: Callable[[Callable[[], object]], None]
-) -> None:
+def test_c14_a_record_changed_between_plan_and_apply_stays(datashare: Datashare, between: Callable[..., None]) -> None:
     datashare.present(3)
     datashare.gone(3)
     between(lambda: datashare.add("gone-1", b"newer"))
@@ -210,7 +211,7 @@ def test_c17_what_is_no_batch_download_stays(datashare: Datashare) -> None:
 
 
 def test_c18_an_archive_that_appears_between_plan_and_apply_keeps_its_record(
-    datashare: Datashare, between: Callable[[Callable[[], object]], None]
+    datashare: Datashare, between: Callable[..., None]
 ) -> None:
     datashare.present(3)
     datashare.gone(3)
@@ -277,7 +278,7 @@ def test_more_changes_than_allowed_are_refused(datashare: Datashare) -> None:
     assert datashare.clean(max_changes=4).applied == 4
 
 
-def test_the_numbers_add_up(datashare: Datashare, between: Callable[[Callable[[], object]], None]) -> None:
+def test_the_numbers_add_up(datashare: Datashare, between: Callable[..., None]) -> None:
     datashare.present(9)
     datashare.gone(5)
     datashare.add("s", search("s"))
@@ -334,19 +335,13 @@ def test_a_writer_at_work_loses_no_update_and_no_record_is_brought_back(
 
 
 def test_stopped_half_way_the_run_says_how_far_it_came_and_the_next_one_goes_on(
-    datashare: Datashare, between: Callable[[Callable[[], object]], None], tmp_path: Path
+    datashare: Datashare, between: Callable[..., None], tmp_path: Path
 ) -> None:
     batch = RedisHash.batch_size
     stay = set(datashare.present(3 * batch))
     datashare.gone(3 * batch)
-    moments = iter(["first batch", "second batch"])
-
-    def unmount_before_the_second() -> None:
-        if next(moments, None) == "second batch":
-            datashare.folder.rename(tmp_path / "elsewhere")
-
-    between(unmount_before_the_second)
-    with pytest.raises(ApplyStopped, match=f"{batch} of {3 * batch} changes were made before that") as stopped:
+    between(lambda: datashare.folder.rename(tmp_path / "elsewhere"), batch=2)
+    with pytest.raises(ApplyStopped, match=f"{batch:,} of {3 * batch:,} changes were made before that") as stopped:
         datashare.clean()
     assert stopped.value.report
     assert stopped.value.report.applied == batch

@@ -10,7 +10,7 @@ from redis.backoff import NoBackoff
 
 from blocks import RedisCredentials
 from sandbox import ChaosProxy
-from tasks.stores import redis_hash
+from tasks.stores import redis_talk
 from tasks.stores.redis_hash import RedisHash
 
 Opened = Callable[..., RedisHash]
@@ -19,7 +19,7 @@ Opened = Callable[..., RedisHash]
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read again without the waits between."""
-    monkeypatch.setattr(redis_hash, "ExponentialBackoff", lambda **_: NoBackoff())
+    monkeypatch.setattr(redis_talk, "ExponentialBackoff", lambda **_: NoBackoff())
 
 
 @pytest.fixture

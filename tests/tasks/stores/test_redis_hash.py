@@ -270,7 +270,7 @@ def test_counts_are_exact_though_answers_are_lost(
     proxy.cut_down = 0
     with pytest.raises(StoreUnavailable):
         toys.finish(application, plan)
-    assert redis_client.hlen(hash_key) == third, "the change was made, its answer was lost"
+    assert third <= redis_client.hlen(hash_key) < 2 * third, "changes were made, their answers were lost"
     tally = toys.finish(application, plan)
     assert (tally.applied, tally.kept, tally.conflicts, redis_client.hlen(hash_key)) == (3 * third, {}, 0, 0)
 
@@ -290,7 +290,7 @@ def test_a_user_who_may_not_is_denied_and_nothing_changes(
 
 def test_a_user_with_the_rights_that_are_needed_may(opened: Opened, user: Callable[..., str], fields: Fields) -> None:
     fields[b"field"] = b"old"
-    rights = ["time", "type", "hlen", "hscan", "hmget", "hset", "hdel", "evalsha", "script|load"]
+    rights = ["time", "type", "hlen", "hscan", "hmget", "hset", "hdel", "eval"]
     store = opened(login=user(*(f"+{one}" for one in rights)))
     assert (store.count(), len(list(store.scan()))) == (1, 1)
     assert store.apply([Action(b"field", b"old", None)]) == [DONE]
