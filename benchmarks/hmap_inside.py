@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from blocks import RedisCredentials
-from flows.hmap_clean import hmap_clean
+from flows import hmap_clean as job
 from tasks.changes import plan
 from tasks.changes.apply import Application
 
@@ -31,8 +31,9 @@ def timed(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
 
 if __name__ == "__main__":
     url, folder = sys.argv[1:]
+    job.make_judge = timed("plan", job.make_judge)  # it reads the folder
     plan.write_plan = timed("plan", plan.write_plan)
     Application.advance = timed("apply", Application.advance)  # type: ignore[method-assign]
     began = time.perf_counter()
-    report = hmap_clean(RedisCredentials.from_argument(url), folder, dry_run=False)
+    report = job.hmap_clean(RedisCredentials.from_argument(url), folder, dry_run=False)
     print(json.dumps({"seconds": time.perf_counter() - began, "n": report.applied, **spent}))

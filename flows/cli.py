@@ -124,8 +124,8 @@ def run(app: App, tokens: list[str]) -> int:
         status = app(tokens, exit_on_error=False, print_error=True, result_action="return_value")
     except CycloptsError:
         return USAGE
-    except (BadInput, ValueError) as error:
-        say(f"{error}")
+    except BadInput as error:
+        say(str(error))
         return USAGE
     except PlanRefused as refusal:
         say(f"Refused: {refusal}")

@@ -13,6 +13,7 @@ from prefect import Flow
 from prefect.blocks.core import Block
 from pydantic import TypeAdapter, ValidationError
 
+from tasks.changes.errors import BadInput
 from tasks.changes.options import Described
 
 JSON = Parameter(help="Print the report as one JSON object on stdout.", negative="", show_default=False)
@@ -87,7 +88,7 @@ def _converter(name: str, hint: Any) -> Callable[[Any, Sequence[Token]], Any]:
 def arguments_of(flow: Flow[..., Any], given: dict[str, Any], *, live: bool) -> dict[str, Any]:
     """Turn what the command line gave into the flow's parameters.
 
-    Raises ValueError where a store cannot be opened from the text given.
+    Raises BadInput where a store cannot be opened from the text given.
     """
     hints = typing.get_type_hints(flow.fn, include_extras=True)
     arguments = dict(given)
@@ -108,4 +109,4 @@ def _block(blocks: list[Any], name: str, text: str) -> Block:
             continue
         return made
     message = f"{name.upper()} has not the form {' or '.join(block.takes for block in blocks)}."
-    raise ValueError(message)
+    raise BadInput(message)
