@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Final, NamedTuple
@@ -13,9 +13,9 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.changes.errors import ApplyStopped, SourceUnreadable, StewardError
-from tasks.changes.plan import Plan, read_ahead
+from tasks.changes.plan import Plan
 from tasks.changes.progress import Phase
-from tasks.changes.protocols import Action, Judge, Key, LooksAgain, Outcome, Store, text_of
+from tasks.changes.protocols import Action, Judge, Key, LooksAgain, Outcome, Store, WorksAhead, text_of
 from tasks.changes.report import publish
 from tasks.changes.retrying import RETRYING
 
@@ -72,8 +72,9 @@ class Application:
         self.tally = Tally()
         self._store, self._undo = store, undo
         self._judge = judge if isinstance(judge, LooksAgain) else None
-        self._batches = read_ahead(map(self._look_ahead, plan.batches(store.batch_size)))
+        self._planned = plan.batches(store.batch_size)
         self._batch: Batch | None = None
+        self._ahead: Batch | None = None
         self._tried = False
 
     def advance(self, actions: int, phase: Phase) -> bool:
@@ -81,7 +82,7 @@ class Application:
         goal = self.tally.handled + actions
         while self.tally.handled < goal:
             if self._batch is None:
-                self._batch, self._tried = next(self._batches, None), False
+                self._batch, self._ahead, self._tried = self._ahead or self._get_ready(), None, False
             if self._batch is None:
                 return False
             if monotonic() - self._batch.looked > FRESH_SECONDS:
@@ -91,14 +92,17 @@ class Application:
             phase.at(self.tally.handled)
         return True
 
-    def _look_ahead(self, planned: list[Action]) -> Batch:
+    def _get_ready(self) -> Batch | None:
+        planned = next(self._planned, None)
+        if planned is None:
+            return None
         try:
             return self._look(planned)
-        except StewardError:  # raised in this thread it would end the batches; so it is looked at again in its turn
+        except StewardError:  # this batch may not be the next yet: it is looked at again in its turn
             return Batch(planned, planned, {}, -math.inf)
 
     def _look(self, planned: list[Action]) -> Batch:
-        """Look again; for the next batch while the store works on this one."""
+        """Ask the judge which of these actions still stand."""
         looked = monotonic()
         stays: Mapping[Key, str] = self._judge.look_again(planned) if self._judge else {}
         return Batch(planned, [one for one in planned if one.key not in stays] if stays else planned, stays, looked)
@@ -106,11 +110,18 @@ class Application:
     def _apply(self, batch: Batch) -> None:
         actions = [one.inverse() for one in batch.actions] if self._undo else batch.actions
         retried, self._tried = self._tried, True
-        outcomes = self._store.apply(actions) if actions else []
+        outcomes_of = self._begin(actions)
+        self._ahead = self._ahead or self._get_ready()
+        outcomes = outcomes_of()
         if retried:  # what stands as planned now was done by the try whose answer was lost
             outcomes = [Outcome.DONE if one is Outcome.ALREADY else one for one in outcomes]
         self.tally.add(actions, outcomes)
         self.tally.kept.update(batch.stays.values())
+
+    def _begin(self, actions: list[Action]) -> Callable[[], Sequence[Outcome]]:
+        if actions and isinstance(self._store, WorksAhead):
+            return self._store.begin(actions)
+        return lambda: self._store.apply(actions) if actions else []
 
 
 @task(name="apply", cache_policy=NO_CACHE, **RETRYING)

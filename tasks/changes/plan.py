@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any
 
 from prefect import task
 from prefect.blocks.core import Block
@@ -35,8 +34,6 @@ from tasks.changes.progress import Phase
 from tasks.changes.protocols import Action, Judge, Keep, Key, Problem, Remove, Replace, Store, V, text_of
 from tasks.changes.retrying import RETRYING
 
-T = TypeVar("T")
-END: Final = object()
 BATCH_BYTES = 4 << 20
 
 
@@ -86,15 +83,6 @@ def check_store(plan: Plan, store: Store[Any]) -> None:
     if plan.header.store != store.location:
         message = f"The plan is for {plan.header.store}, not for {store.location}. Nothing was done."
         raise WrongStore(message)
-
-
-def read_ahead(items: Iterator[T]) -> Iterator[T]:
-    """Yield the items, the next one being fetched by a thread meanwhile."""
-    with ThreadPoolExecutor(1) as reader:
-        ahead = reader.submit(next, items, END)
-        while (item := ahead.result()) is not END:
-            ahead = reader.submit(next, items, END)
-            yield item  # type: ignore[misc]  # mypy does not narrow by a sentinel
 
 
 def action_for(store: Store[V], key: Key, value: V, verdict: Remove | Replace) -> Action:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -120,6 +120,14 @@ class Store(Protocol[V]):
 
         Returns one outcome per action. An exception leaves every action either done or not done.
         """
+
+
+@runtime_checkable
+class WorksAhead(Protocol):
+    """A store that works on a batch while its caller gets the next one ready."""
+
+    def begin(self, actions: Sequence[Action]) -> Callable[[], Sequence[Outcome]]:
+        """Begin what `apply` does; calling the result waits for the outcomes. One batch at a time."""
 
 
 class Judge(Protocol[V_contra]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Final
@@ -132,14 +132,17 @@ class RedisHash:
 
     def apply(self, actions: Sequence[Action]) -> list[Outcome]:
         """Change the fields that still hold their before-images, in scripts of at most 100 fields."""
-        outcomes: list[Outcome] = []
-        for kind, same in groupby(actions, kind_of):
-            outcomes += self._change(kind, list(same))
-        return outcomes
+        return self.begin(actions)()
 
-    def _change(self, kind: str, actions: list[Action]) -> list[Outcome]:
-        scripts = [self._script(kind, actions[i : i + SCRIPT_FIELDS]) for i in range(0, len(actions), SCRIPT_FIELDS)]
-        return [OUTCOMES[code] for answer in self._talk.write(scripts) for code in answer]
+    def begin(self, actions: Sequence[Action]) -> Callable[[], list[Outcome]]:
+        """Send the scripts; the result waits for their outcomes."""
+        answers = self._talk.send(
+            [script for kind, same in groupby(actions, kind_of) for script in self._scripts(kind, list(same))]
+        )
+        return lambda: [OUTCOMES[code] for answer in answers() for code in answer]
+
+    def _scripts(self, kind: str, actions: list[Action]) -> list[list[object]]:
+        return [self._script(kind, actions[i : i + SCRIPT_FIELDS]) for i in range(0, len(actions), SCRIPT_FIELDS)]
 
     def _script(self, kind: str, actions: list[Action]) -> list[object]:
         script: list[object] = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -43,16 +43,28 @@ class Talk:
         finally:
             connection.disconnect()
 
-    def write(self, commands: Sequence[Sequence[object]]) -> list[Any]:
-        """Send commands, none of them twice, the server working on one while the next is packed; give their answers.
+    def send(self, commands: Iterable[Sequence[object]]) -> Callable[[], list[Any]]:
+        """Send commands, none of them twice, the server working on one while the next is packed.
 
-        After an exception each may have been carried out or not.
+        Returns a function that waits for their answers. After an exception each may have been carried out or not.
         """
+        sent = 0
+        with self._unbroken():
+            for command in commands:
+                self._connection.send_command(*command)
+                sent += 1
+
+        def answers() -> list[Any]:
+            with self._unbroken():
+                return [self._connection.read_response() for _ in range(sent)]
+
+        return answers
+
+    @contextmanager
+    def _unbroken(self) -> Iterator[None]:
         try:
             with failures(self.location):
-                for command in commands:
-                    self._connection.send_command(*command)
-                return [self._connection.read_response() for _ in commands]
+                yield
         except BaseException:
             self._connection.disconnect()  # nobody may read what is left on it
             raise

@@ -198,13 +198,13 @@ class TestInABlock:
         self, half: Datashare, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         kept: list[bool] = []
-        changing = Talk.write
+        changing = Talk.send
 
         def look(talk: Talk, scripts: Any) -> Any:
             kept.append(bool(list((tmp_path / "remote").rglob("*.plan.zst"))))
             return changing(talk, scripts)
 
-        monkeypatch.setattr(Talk, "write", look)
+        monkeypatch.setattr(Talk, "send", look)
         half.clean(plans=where)
         assert kept
         assert all(kept)
