@@ -27,7 +27,7 @@ def before_batch(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[],
     """Have something happen just before the nth batch is sent."""
 
     def do(nth: int, act: Callable[[], object]) -> None:
-        sends, sent = RedisHash.apply, [0]
+        sends, sent = RedisHash.begin, [0]
 
         def then_send(store: RedisHash, actions: Any) -> Any:
             sent[0] += 1
@@ -35,7 +35,7 @@ def before_batch(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[],
                 act()
             return sends(store, actions)
 
-        monkeypatch.setattr(RedisHash, "apply", then_send)
+        monkeypatch.setattr(RedisHash, "begin", then_send)
 
     return do
 
