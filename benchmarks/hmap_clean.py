@@ -23,6 +23,7 @@ from sandbox import Sandbox
 from sandbox.prefect_server import prefect_server
 
 KEY, MASTER = "ds:task:manager", "master"
+NEW = b'{"task":{"@type":"Task","id":"new","state":"RUNNING","args":{}}}'
 HERE = Path(__file__).parent
 SAMPLE = HERE.parent / "sandbox" / "samples" / "datashare" / "g4-head.jsonl"
 
@@ -177,7 +178,7 @@ def kills(bench: Bench, times: int = 20) -> None:
 def rewrite(client: Redis, rewritten: list[Any], deleted: list[Any]) -> None:
     """Rewrite and delete one record each every few milliseconds."""
     for one, other in zip(rewritten, deleted, strict=True):
-        client.hset(KEY, one, "new")
+        client.hset(KEY, one, NEW)
         client.hdel(KEY, other)
         time.sleep(0.02)
 
@@ -193,7 +194,7 @@ def writers(bench: Bench) -> None:
         bench.inside()
     writer.join()
     line("slowest PING of another client meanwhile", f"{slowest[0] * 1000:.0f} ms")
-    lost = sum(bench.client.hget(KEY, field) != b"new" for field in rewritten)
+    lost = sum(bench.client.hget(KEY, field) != NEW for field in rewritten)
     back = sum(bench.client.hexists(KEY, field) for field in deleted)
     line("concurrent writer: updates lost, records brought back", f"{lost}, {back}", "0, 0")
 

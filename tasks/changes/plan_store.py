@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -34,7 +36,9 @@ class PlanStore:
     def at(cls, plans: str | None) -> PlanStore:
         """Open the store that an option or parameter names, making its folder (mode 0700) where it is missing."""
         if plans and plans.startswith(BLOCK):
-            return cls(Path(tempfile.mkdtemp(prefix="steward-plans-")), plans.removeprefix(BLOCK))
+            folder = Path(tempfile.mkdtemp(prefix="steward-plans-"))
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)  # plans are confidential: the block keeps them
+            return cls(folder, plans.removeprefix(BLOCK))
         folder = Path(plans).expanduser() if plans else default_folder()
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
