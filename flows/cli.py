@@ -75,9 +75,12 @@ def app_of(job: str, name: str, *, live: bool) -> App:
 
 def call(flow: Flow[..., Report], arguments: dict[str, Any], *, json: bool) -> int:
     """Run a flow and show its report, whole or as far as it came."""
+    from flows.private_server import needed
+
+    shown = flow if needed() else flow.with_options(on_running=[link])  # a private server has no UI
     try:
         with server(arguments):
-            report = flow.with_options(on_running=[link])(**arguments)
+            report = shown(**arguments)
     except StewardError as failure:
         if failure.report:
             show(failure.report, json=json)

@@ -78,8 +78,10 @@ class PrivateServer:
             _await(url)
             # No one watches the heartbeats of a server that ends with the run, and they cost a second.
             with temporary_settings({PREFECT_API_URL: url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-                yield
-                _send_the_rest()
+                try:
+                    yield
+                finally:
+                    _send_the_rest()
         finally:
             self._process.stdin.close()
             try:

@@ -113,7 +113,7 @@ def failures(location: str) -> Iterator[None]:
     try:
         yield
     except AuthenticationError as error:
-        message = f"{location} refuses the user or password: {error}. Correct the URL or the block."
+        message = f"{location} refuses the user or password: {str(error).rstrip('.')}. Correct the URL or the block."
         raise StoreDenied(message) from error
     except (BusyLoadingError, ConnectionError, TimeoutError) as error:
         message = f"{location} does not answer: {error}. What was done so far stands; run the command again."
