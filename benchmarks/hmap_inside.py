@@ -35,5 +35,6 @@ if __name__ == "__main__":
     plan.write_plan = timed("plan", plan.write_plan)
     Application.advance = timed("apply", Application.advance)  # type: ignore[method-assign]
     began = time.perf_counter()
+    print('"begun"', flush=True)
     report = job.hmap_clean(RedisCredentials.from_argument(url), folder, dry_run=False, max_fraction=1.0)
     print(json.dumps({"seconds": time.perf_counter() - began, "n": report.applied, **spent}))

@@ -40,6 +40,11 @@ def hmap_cleaner() -> None:
     sys.exit(run(app_of("hmap-clean", "hmap-cleaner", live=True), sys.argv[1:]))
 
 
+def db_migrate_bs_result_task() -> None:
+    """Run `db-migrate-bs-result-task`, the old name of batch-search-migrate: it acts unless told --dry-run."""
+    sys.exit(run(app_of("batch-search-migrate", "db-migrate-bs-result-task", live=True), sys.argv[1:]))
+
+
 def steward(tokens: list[str]) -> int:
     """Run one command and return its exit status; only the job that is called is imported."""
     summary = "Keep data stores in order: plan every change, guard it, apply it, undo it."
@@ -77,15 +82,24 @@ def call(flow: Flow[..., Report], arguments: dict[str, Any], *, json: bool) -> i
     """Run a flow and show its report, whole or as far as it came."""
     from flows.private_server import needed
 
-    shown = flow if needed() else flow.with_options(on_running=[link])  # a private server has no UI
+    shown = False
+
+    def show_now(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
+        """Show the report before Prefect waits, up to a second, for its heartbeat to end."""
+        nonlocal shown
+        show(state.result(), json=json)
+        shown = True
+
+    watched = flow if needed() else flow.with_options(on_running=[link])  # a private server has no UI
     try:
         with server(arguments):
-            report = shown(**arguments)
+            report = watched.with_options(on_completion=[show_now])(**arguments)
     except StewardError as failure:
         if failure.report:
             show(failure.report, json=json)
         raise
-    show(report, json=json)
+    if not shown:
+        show(report, json=json)
     return DONE
 
 

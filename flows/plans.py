@@ -58,6 +58,7 @@ def overview(header: Header, counts: Counts, seal: str) -> Iterator[str]:
     yield from (f"  keep: {reason}: {n:,}" for reason, n in counts.kept.items())
     yield f"  problems: {counts.problem_count:,}"
     yield from (f"    {one['record']}: {one['reason']}" for one in counts.problems)
+    yield from (f"  remark: {remark}" for remark in counts.remarks)
 
 
 def lines_for(action: Action) -> Iterator[str]:

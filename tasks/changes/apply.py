@@ -14,8 +14,9 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.changes.errors import ApplyStopped, SourceUnreadable, StewardError
 from tasks.changes.plan import Plan
+from tasks.changes.plan_file import PROBLEMS_KEPT
 from tasks.changes.progress import Phase
-from tasks.changes.protocols import Action, Judge, Key, LooksAgain, Outcome, Store, WorksAhead, text_of
+from tasks.changes.protocols import Action, Judge, Key, LooksAgain, Outcome, Problem, Store, WorksAhead, text_of
 from tasks.changes.report import publish
 from tasks.changes.retrying import RETRYING
 
@@ -35,13 +36,15 @@ class Tally:
     freed: int = 0
     kept: Counter[str] = field(default_factory=Counter)
     conflicting: list[str] = field(default_factory=list)
+    problem_count: int = 0
+    problems: list[dict[str, str]] = field(default_factory=list)
 
     @property
     def handled(self) -> int:
         """Count the actions that are behind us, whatever became of them."""
-        return self.applied + self.conflicts + self.kept.total()
+        return self.applied + self.conflicts + self.problem_count + self.kept.total()
 
-    def add(self, batch: Sequence[Action], outcomes: Sequence[Outcome]) -> None:
+    def add(self, batch: Sequence[Action], outcomes: Sequence[Outcome | Problem]) -> None:
         """Count a batch's outcomes."""
         for action, outcome in zip(batch, outcomes, strict=True):
             if outcome is Outcome.DONE:
@@ -49,6 +52,10 @@ class Tally:
                 self.freed += action.frees
             elif outcome is Outcome.ALREADY:
                 self.kept[outcome.value] += 1
+            elif isinstance(outcome, Problem):
+                self.problem_count += 1
+                if self.problem_count <= PROBLEMS_KEPT:
+                    self.problems.append({"record": text_of(action.key), "reason": outcome.reason})
             else:
                 self.conflicts += 1
                 if len(self.conflicting) < CONFLICTS_NAMED:
@@ -118,7 +125,7 @@ class Application:
         self.tally.add(actions, outcomes)
         self.tally.kept.update(batch.stays.values())
 
-    def _begin(self, actions: list[Action]) -> Callable[[], Sequence[Outcome]]:
+    def _begin(self, actions: list[Action]) -> Callable[[], Sequence[Outcome | Problem]]:
         if actions and isinstance(self._store, WorksAhead):
             return self._store.begin(actions)
         return lambda: self._store.apply(actions) if actions else []

@@ -35,6 +35,7 @@ def summary(plan: Plan) -> str:
         *(f"- change: {reason}: {n:,}" for reason, n in counts.because.items()),
         *(f"- keep: {reason}: {n:,}" for reason, n in counts.kept.items()),
         f"- problems: {counts.problem_count:,}",
+        *(f"- {remark}" for remark in counts.remarks),
         "First changes:",
         *(f"- `{text_of(one.key)}` {one.reason} {one.detail}" for one in plan.first(EXAMPLES)),
         f"All of it: `steward plan show {plan.name}`",

@@ -31,7 +31,7 @@ from tasks.changes.plan_file import (
 )
 from tasks.changes.plan_store import BLOCK, PlanStore
 from tasks.changes.progress import Phase
-from tasks.changes.protocols import Action, Judge, Keep, Key, Problem, Remove, Replace, Store, V, text_of
+from tasks.changes.protocols import Action, Judge, Keep, Key, Problem, Remarks, Remove, Replace, Store, V, text_of
 from tasks.changes.retrying import RETRYING
 
 BATCH_BYTES = 4 << 20
@@ -112,6 +112,8 @@ def survey(store: Store[V], judge: Judge[V], writer: PlanWriter, phase: Phase) -
         counts.scanned += len(records)
         phase.at(counts.scanned)
     counts.kept = dict(kept)
+    if isinstance(judge, Remarks):
+        counts.remarks = list(judge.remarks(counts))
 
 
 @cache

@@ -16,8 +16,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Final, Self
 
+import msgspec
 import orjson
 import zstandard
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -28,6 +29,7 @@ from tasks.changes.protocols import Action, Image
 FORMAT = 1
 PROBLEMS_KEPT = 100
 CHUNK = 1 << 20
+PLAIN = {str, int, bool, type(None)}
 # A zstd frame that readers skip: its magic number, its length, and where the footer's frame begins.
 TRAILER = struct.Struct("<IIQ")
 TRAILER_MAGIC, TRAILER_LENGTH = 0x184D2A50, 8
@@ -57,15 +59,32 @@ class Counts(BaseModel):
     kept: dict[str, int] = {}
     problem_count: int = 0
     problems: list[dict[str, str]] = []
+    remarks: list[str] = []
+
+
+class _Line(msgspec.Struct, omit_defaults=True):
+    """An action as one line holds it; what is absent is left out."""
+
+    key: Any
+    frees: int
+    reason: str
+    detail: str = ""
+    before: Any = None
+    after: Any = None
+
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(_Line).decode
 
 
 def to_json(image: Image) -> str | dict[str, Any]:
     """Give bytes as text, or as {"base64": …} where they are not UTF-8; an object that looks so as {"object": …}."""
-    if isinstance(image, dict):
-        json.dumps(image, allow_nan=False)  # orjson would write null for NaN, and undo would put back null
-        return {"object": image} if image.keys() in ({"base64"}, {"object"}) else image
     if isinstance(image, str):
         return image
+    if isinstance(image, dict):
+        if not PLAIN.issuperset(map(type, image.values())):
+            json.dumps(image, allow_nan=False)  # msgspec would write null for NaN, and undo would put back null
+        return {"object": image} if image.keys() in ({"base64"}, {"object"}) else image
     try:
         return image.decode()
     except UnicodeDecodeError:
@@ -82,25 +101,19 @@ def from_json(image: Any) -> Any:
 
 
 def line_of(action: Action) -> bytes:
-    """Write an action as one line; what is absent is left out."""
-    line: dict[str, Any] = {"key": to_json(action.key), "frees": action.frees, "reason": action.reason}
-    if action.detail:
-        line["detail"] = action.detail
-    if action.before is not None:
-        line["before"] = to_json(action.before)
-    if action.after is not None:
-        line["after"] = to_json(action.after)
-    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+    """Write an action as one line."""
+    before = None if action.before is None else to_json(action.before)
+    after = None if action.after is None else to_json(action.after)
+    return _encode(_Line(to_json(action.key), action.frees, action.reason, action.detail, before, after)) + b"\n"
 
 
 def action_of(line: bytes) -> Action:
     """Read an action back from its line."""
-    found = orjson.loads(line)
-    for name in ("key", "before", "after"):
-        if isinstance(found.get(name), dict):
-            found[name] = from_json(found[name])
-    get = found.get
-    return Action(found["key"], get("before"), get("after"), found["frees"], found["reason"], get("detail", ""))
+    found = _decode(line)
+    key, before, after = found.key, found.before, found.after
+    if isinstance(key, dict) or isinstance(before, dict) or isinstance(after, dict):
+        key, before, after = from_json(key), from_json(before), from_json(after)
+    return Action(key, before, after, found.frees, found.reason, found.detail)
 
 
 class _Digesting:

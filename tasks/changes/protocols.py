@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from tasks.changes.plan_file import Counts
@@ -61,7 +63,7 @@ class Problem:
 Verdict = Keep | Remove | Replace | Problem
 
 
-class Action(NamedTuple):
+class Action(Struct, frozen=True):
     """One planned change: `before` stands in the store (None: absent), `after` shall stand there (None: absent)."""
 
     key: Key
@@ -74,7 +76,7 @@ class Action(NamedTuple):
 
     def inverse(self) -> Action:
         """Give the action that takes this one back."""
-        return self._replace(before=self.after, after=self.before, frees=-self.frees)
+        return Action(self.key, self.after, self.before, -self.frees, self.reason, self.detail)
 
 
 class Outcome(Enum):
@@ -115,10 +117,11 @@ class Store(Protocol[V]):
     def weigh(self, image: Image) -> int:
         """Give the bytes that a record of this image takes."""
 
-    def apply(self, actions: Sequence[Action]) -> Sequence[Outcome]:
+    def apply(self, actions: Sequence[Action]) -> Sequence[Outcome | Problem]:
         """Carry out each action only where the store still holds its before-image.
 
-        Returns one outcome per action. An exception leaves every action either done or not done.
+        Returns one outcome per action, or a Problem where the store refuses that one. An exception leaves every
+        action either done or not done.
         """
 
 
@@ -126,7 +129,7 @@ class Store(Protocol[V]):
 class WorksAhead(Protocol):
     """A store that works on a batch while its caller gets the next one ready."""
 
-    def begin(self, actions: Sequence[Action]) -> Callable[[], Sequence[Outcome]]:
+    def begin(self, actions: Sequence[Action]) -> Callable[[], Sequence[Outcome | Problem]]:
         """Begin what `apply` does; calling the result waits for the outcomes. One batch at a time."""
 
 
@@ -151,3 +154,11 @@ class Doubts(Protocol):
 
     def doubt(self, counts: Counts) -> str | None:
         """Give the reason to refuse a plan with these counts, or None."""
+
+
+@runtime_checkable
+class Remarks(Protocol):
+    """A judge that knows more than its verdicts say."""
+
+    def remarks(self, counts: Counts) -> Sequence[str]:
+        """Give what a reader of the plan should know, once the scan is over."""

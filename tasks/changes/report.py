@@ -11,11 +11,11 @@ from prefect.artifacts import create_table_artifact
 from prefect.context import FlowRunContext
 from prefect.events import emit_event
 from prefect.runtime import flow_run
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.changes.errors import RecordsUnhandled
 from tasks.changes.plan import Plan
-from tasks.changes.plan_file import Counts
+from tasks.changes.plan_file import PROBLEMS_KEPT, Counts
 
 if TYPE_CHECKING:
     from tasks.changes.apply import Tally
@@ -40,6 +40,8 @@ class Report(BaseModel):
     plan_hash: str
     started: str
     finished: str
+    remarks: list[str] = Field(default=[], exclude=True)
+    """What else there is to know, for people."""
 
 
 def report_of(plan: Plan, tally: Tally | None, job: str, started: datetime, *, dry_run: bool) -> Report:
@@ -51,6 +53,7 @@ def report_of(plan: Plan, tally: Tally | None, job: str, started: datetime, *, d
     if job != plan.header.job:
         counts = Counts(scanned=counts.planned, planned=counts.planned)
     kept = Counter(counts.kept) + (tally.kept if tally else Counter())
+    problems = [*counts.problems, *(tally.problems if tally else [])]
     return Report(
         job=job,
         dry_run=dry_run,
@@ -59,13 +62,14 @@ def report_of(plan: Plan, tally: Tally | None, job: str, started: datetime, *, d
         applied=tally.applied if tally else 0,
         conflicts=tally.conflicts if tally else 0,
         kept=dict(kept),
-        problem_count=counts.problem_count,
-        problems=counts.problems,
+        problem_count=counts.problem_count + (tally.problem_count if tally else 0),
+        problems=problems[:PROBLEMS_KEPT],
         bytes_freed=tally.freed if tally else 0,
         plan=plan.name,
         plan_hash=plan.hash,
         started=started.isoformat(timespec="milliseconds"),
         finished=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        remarks=counts.remarks,
     )
 
 
@@ -91,6 +95,7 @@ def rows(report: Report, because: Mapping[str, int] | None = None) -> list[tuple
         ("bytes freed", f"{report.bytes_freed:,}"),
         ("seconds", f"{seconds(report):.1f}"),
         ("plan", report.plan),
+        *(("remark", remark) for remark in report.remarks),
     ]
 
 

@@ -204,6 +204,27 @@ def test_c16_killed_at_random_moments_and_run_again_the_end_is_the_same(
         assert datashare.everything() == stay
 
 
+def test_c16_killed_while_it_plans_nothing_has_changed_and_the_next_run_does_it_all(
+    datashare: Datashare, proxy: ChaosProxy, command: Command, plans: Path
+) -> None:
+    datashare.present(1000)
+    stay = datashare.everything()
+    datashare.gone(1000)
+    stands = datashare.everything()
+    proxy.latency = 0.1  # so that planning takes a while
+    run = command.start("hmap-cleaner", *datashare.arguments)
+    while not list(plans.glob("*.partial")):
+        assert run.poll() is None, run.communicate()
+        time.sleep(0.001)
+    run.kill()
+    run.communicate()
+    assert datashare.everything() == stands
+    assert [path.suffix for path in plans.iterdir()] == [".partial"]
+    proxy.latency = 0
+    assert datashare.clean().applied == 1000
+    assert datashare.everything() == stay
+
+
 def test_c17_what_is_no_batch_download_stays(datashare: Datashare) -> None:
     datashare.present(1)
     datashare.add("s", search("s"))

@@ -11,7 +11,7 @@ from tasks.changes import apply
 from tasks.changes.apply import CONFLICTS_NAMED, Application
 from tasks.changes.errors import SourceUnreadable, StoreUnavailable
 from tasks.changes.progress import Phase
-from tasks.changes.protocols import Action, Remove, Replace
+from tasks.changes.protocols import Action, Problem, Remove, Replace
 
 RECORDS = {f"k{n}": b"x" * n for n in range(10)}
 ALL_GO = dict.fromkeys(RECORDS, Remove("gone"))
@@ -151,3 +151,16 @@ def test_the_first_conflicts_are_named(toys: Any) -> None:
     tally = toys.apply(plan, store)
     assert tally.conflicts == CONFLICTS_NAMED + 5
     assert tally.conflicting == [f"k{n}" for n in range(CONFLICTS_NAMED)]
+
+
+def test_a13_an_action_that_the_store_refuses_is_a_problem_and_the_rest_goes_on(toys: Any) -> None:
+    store = toys.Store(RECORDS)
+    change, held = store._change, {"k3", "k7"}
+    store._change = lambda key, *images: Problem("held") if key in held else change(key, *images)
+    plan = toys.plan(store, ALL_GO)
+    tally = toys.apply(plan, store)
+    assert (tally.applied, tally.problem_count, tally.handled) == (8, 2, 10)
+    assert tally.problems == [{"record": "k3", "reason": "held"}, {"record": "k7", "reason": "held"}]
+    assert set(store.records) == held
+    held.clear()
+    assert (toys.apply(plan, store).applied, store.records) == (2, {})

@@ -10,7 +10,7 @@ import pytest
 from blocks import RedisCredentials
 from tasks.changes.errors import PlanDamaged, StoreUnavailable, WrongStore
 from tasks.changes.plan import BATCH_BYTES, check_store, open_plan, text_of, without_credentials, write_plan
-from tasks.changes.plan_file import PROBLEMS_KEPT
+from tasks.changes.plan_file import PROBLEMS_KEPT, Counts
 from tasks.changes.plan_store import PlanStore
 from tasks.changes.protocols import Action, Keep, Problem, Remove, Replace
 
@@ -128,3 +128,15 @@ def test_the_inverse_of_an_action_swaps_its_images() -> None:
     action = Action("k", b"before", None, 6, "gone", "detail")
     assert action.inverse() == Action("k", None, b"before", -6, "gone", "detail")
     assert action.inverse().inverse() == action
+
+
+def test_a_judge_may_remark_on_what_it_saw(toys: Any) -> None:
+    class Remarking:
+        def __call__(self, _key: str, _value: bytes) -> Keep:
+            return Keep("fine")
+
+        def remarks(self, counts: Counts) -> list[str]:
+            return [f"{counts.scanned} seen"]
+
+    plan = toys.plan(toys.Store(RECORDS), Remarking())
+    assert plan.counts.remarks == open_plan(str(plan.path)).counts.remarks == ["10 seen"]

@@ -12,6 +12,7 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tasks.changes.errors import PlanDamaged
 from tasks.changes.plan_file import (
@@ -65,7 +66,7 @@ def read(path: Path) -> tuple[Any, ...]:
 @settings(deadline=None)
 @given(actions)
 def test_an_action_of_any_bytes_text_or_object_comes_back(action: Action) -> None:
-    expected = action._replace(key=same(action.key), before=same(action.before), after=same(action.after))
+    expected = replace(action, key=same(action.key), before=same(action.before), after=same(action.after))
     assert action_of(line_of(action)) == expected
 
 

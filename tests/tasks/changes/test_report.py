@@ -86,3 +86,16 @@ def test_c12_records_that_could_not_be_handled_fail_the_run_after_the_rest_is_do
         report(PLAN, tally)
     assert unhandled.value.report
     assert unhandled.value.report.applied == (1490 if tally else 0)
+
+
+def test_a13_what_the_store_refused_is_reported_after_what_the_judge_did_not_understand() -> None:
+    refused = Tally(applied=1, problem_count=200, problems=[{"record": f"r{n}", "reason": "held"} for n in range(100)])
+    live = of(PLAN, refused)
+    assert (live.problem_count, len(live.problems)) == (212, 100)
+    assert (live.problems[11], live.problems[12]["record"]) == (PROBLEMS[11], "r0")
+
+
+def test_remarks_are_for_people_and_no_part_of_the_contract() -> None:
+    remarked = Plan(Path("p"), "p", HEADER, Counts(remarks=["a versioned bucket"]), "abc")
+    assert rows(of(remarked, None))[-1] == ("remark", "a versioned bucket")
+    assert "remarks" not in of(remarked, None).model_dump_json()
