@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import random
-import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
-from threading import Event, Thread
+from threading import Thread
 from typing import Any
 from uuid import UUID
 
+from measuring import HERE, child, inside, kill_at_random, line, pinging
 from redis import Redis
 
 from sandbox import Sandbox
@@ -25,7 +21,6 @@ from sandbox.prefect_server import prefect_server
 
 KEY, MASTER = "ds:task:manager", "master"
 NEW = b'{"task":{"@type":"Task","id":"new","state":"RUNNING","args":{}}}'
-HERE = Path(__file__).parent
 SAMPLE = HERE.parent / "sandbox" / "samples" / "datashare" / "g4-head.jsonl"
 
 
@@ -55,20 +50,6 @@ def load(client: Redis, folder: Path, n: int) -> None:
     pipe.execute()
 
 
-def child(*command: str, **env: str) -> dict[str, Any]:
-    """Run a process to its end; return what it printed last, when, and its wall seconds and peak memory in MB."""
-    began = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**os.environ, **env})
-    assert process.stdout
-    last, told = b"{}", 0.0
-    for line in process.stdout:
-        last, told = line, time.perf_counter() - began
-    _, status, usage = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - began
-    assert status == 0, f"{command} ended with {status}"
-    return {"wall": wall, "told": told, "peak": usage.ru_maxrss / 1024, **json.loads(last)}
-
-
 class Bench:
     """The servers and the loaded hash, and one method per figure."""
 
@@ -76,6 +57,8 @@ class Bench:
         self.redis, self.api, self.folder = redis, api, str(folder)
         self.client = Redis.from_url(redis, socket_timeout=None)
         self.env = {"STEWARD_PLANS": str(work / "plans")}
+        given = {"redis": redis, "archive_dir": self.folder, "max_fraction": 1.0}
+        self.job = inside("hmap-clean", given)
         self.private = {**self.env, "PREFECT_HOME": str(work / "prefect")}
 
     def reset(self) -> None:
@@ -88,17 +71,11 @@ class Bench:
 
     def inside(self) -> dict[str, Any]:
         """Run the flow on a running Prefect server."""
-        command = (sys.executable, str(HERE / "hmap_inside.py"), self.redis, self.folder)
-        return child(*command, **self.env, PREFECT_API_URL=self.api)
+        return child(*self.job, **self.env, PREFECT_API_URL=self.api)
 
     def command(self, **env: str) -> dict[str, Any]:
         """Run the whole command, from the shell's prompt to the report."""
         return child("steward", "hmap-clean", self.redis, self.folder, "--apply", "--json", **{**self.private, **env})
-
-
-def line(what: str, value: str, wanted: str = "") -> None:
-    """Print one figure."""
-    print(f"{what:<58} {value:>22}   {wanted}", flush=True)
 
 
 def times(bench: Bench) -> dict[str, Any]:
@@ -126,24 +103,6 @@ def times(bench: Bench) -> dict[str, Any]:
     return ours
 
 
-@contextmanager
-def pinging(client: Redis) -> Iterator[list[float]]:
-    """Ping the server every 5 ms meanwhile; the list's first item becomes the slowest answer in seconds."""
-    slowest, over = [0.0], Event()
-
-    def ping() -> None:
-        while not over.wait(0.005):
-            began = time.perf_counter()
-            client.ping()
-            slowest[0] = max(slowest[0], time.perf_counter() - began)
-
-    thread = Thread(target=ping)
-    thread.start()
-    yield slowest
-    over.set()
-    thread.join()
-
-
 def start(bench: Bench) -> None:
     """Measure the start of a command: an empty job beside an empty flow, both on a running server.
 
@@ -164,20 +123,13 @@ def start(bench: Bench) -> None:
 
 def kills(bench: Bench, times: int = 20) -> None:
     """Kill runs with -9 at random moments of their work; each is followed by one that is left alone."""
-    command = [sys.executable, str(HERE / "hmap_inside.py"), bench.redis, bench.folder]
-    env = {**os.environ, **bench.env, "PREFECT_API_URL": bench.api}
     bench.reset()
     whole = bench.inside()["seconds"]
     wanted, same, partial = bench.client.hlen(KEY), 0, 0
     for _ in range(times):
         bench.reset()
         before = bench.client.hlen(KEY)
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=env)
-        assert process.stdout
-        process.stdout.readline()
-        time.sleep(random.uniform(0, whole))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        kill_at_random(*bench.job, within=whole, **bench.env, PREFECT_API_URL=bench.api)
         partial += wanted < bench.client.hlen(KEY) < before
         bench.inside()
         same += bench.client.hlen(KEY) == wanted and not bench.client.hlen(KEY) - len(bench.client.hkeys(KEY))

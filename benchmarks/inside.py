@@ -1,4 +1,4 @@
-"""One run of the hmap-clean flow, timed from inside: run by hmap_clean.py in a process of its own."""
+"""One live run of a job's flow, timed from inside, in a process of its own: python inside.py JOB GIVEN, as JSON."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from blocks import RedisCredentials
-from flows import hmap_clean as job
+from flows.command import arguments_of
+from flows.jobs import flow_of, module_of
 from tasks.changes import plan
 from tasks.changes.apply import Application
 
@@ -30,11 +30,13 @@ def timed(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
 
 
 if __name__ == "__main__":
-    url, folder = sys.argv[1:]
-    job.make_judge = timed("plan", job.make_judge)  # it reads the folder
+    name, given = sys.argv[1], json.loads(sys.argv[2])
+    job, flow = module_of(name), flow_of(name)
+    job.make_judge = timed("plan", job.make_judge)  # it reads what it judges by
     plan.write_plan = timed("plan", plan.write_plan)
     Application.advance = timed("apply", Application.advance)  # type: ignore[method-assign]
-    began = time.perf_counter()
+    arguments = arguments_of(flow, given, live=True)
     print('"begun"', flush=True)
-    report = job.hmap_clean(RedisCredentials.from_argument(url), folder, dry_run=False, max_fraction=1.0)
+    began = time.perf_counter()
+    report = flow(**arguments)
     print(json.dumps({"seconds": time.perf_counter() - began, "n": report.applied, **spent}))
