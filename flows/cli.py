@@ -40,6 +40,11 @@ def hmap_cleaner() -> None:
     sys.exit(run(app_of("hmap-clean", "hmap-cleaner", live=True), sys.argv[1:]))
 
 
+def hmap_migrate() -> None:
+    """Run `hmap-migrate`, the old name of task-model-migrate: it acts unless told --dry-run."""
+    sys.exit(run(app_of("task-model-migrate", "hmap-migrate", live=True), sys.argv[1:]))
+
+
 def db_migrate_bs_result_task() -> None:
     """Run `db-migrate-bs-result-task`, the old name of batch-search-migrate: it acts unless told --dry-run."""
     sys.exit(run(app_of("batch-search-migrate", "db-migrate-bs-result-task", live=True), sys.argv[1:]))

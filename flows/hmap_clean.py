@@ -18,16 +18,13 @@ from tasks.changes.options import Approve, Described, DryRun, Duration, MaxChang
 from tasks.changes.plan import make_plan
 from tasks.changes.report import Report, report
 from tasks.datashare.archives import ArchiveGone
-from tasks.datashare.hash_keys import TASKS, check_hash_key
+from tasks.datashare.hash_keys import TASKS, HashKey, check_hash_key
 from tasks.stores.files import Folder
 from tasks.stores.redis_hash import RedisHash
 
 Redis = Annotated[RedisCredentials, Described("The Redis server that holds the tasks.")]
 ArchiveDir = Annotated[
     str, Field(min_length=1), AfterValidator(os.path.abspath), Described("The folder where the archives lie.")
-]
-HashKey = Annotated[
-    str, Field(min_length=1), Described("The hash of the tasks; before Datashare 19.2 ds:task:manager:tasks.")
 ]
 States = Annotated[
     list[Literal["DONE", "ERROR", "CANCELLED"]], Field(min_length=1), Described("Tasks in these states may go.")

@@ -84,12 +84,20 @@ def time_of(task: Task, name: bytes) -> datetime | None:
     try:
         if (at := task.time) is not None:
             return datetime.fromtimestamp(at / 1000, UTC)
-        if found := DATE_IN_NAME.search(name):
-            hour, minute, second, _ = (part and part.decode() for part in found.groups())
-            return datetime.fromisoformat(f"{hour}:{minute}:{second}+00:00")
     except (ValueError, OverflowError, OSError):  # a time that no calendar has
         return None
-    return None
+    return date_in(name)
+
+
+def date_in(name: bytes) -> datetime | None:
+    """Give the date in an archive's name, to the microsecond; None where it has none that a calendar has."""
+    if not (found := DATE_IN_NAME.search(name)):
+        return None
+    hour, minute, second, fraction = (part and part.decode() for part in found.groups())
+    try:
+        return datetime.fromisoformat(f"{hour}:{minute}:{second}{fraction or ''}+00:00")
+    except ValueError:
+        return None
 
 
 class ArchiveGone:

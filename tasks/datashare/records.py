@@ -5,12 +5,15 @@ Source: Datashare's Java sources, 17.1.6 to 21.x; G0 is a TaskView, G1 a flat Ta
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 FINAL_STATES: Final = ("DONE", "ERROR", "CANCELLED")
 TASK_VIEWS: Final = ("org.icij.datashare.asynctasks.TaskView", "org.icij.datashare.tasks.TaskView")
+FOREIGN: Final = "not a task record of a known generation"
+T = TypeVar("T")
 
 
 class UnreadableRecord(ValueError):
@@ -61,23 +64,34 @@ class Record(Task):
 _decode: Final = msgspec.json.Decoder(Record).decode
 
 
+def decoded(value: bytes, decode: Callable[[bytes], T]) -> T:
+    """Decode a value, all of which must be UTF-8 and JSON.
+
+    Raises UnreadableRecord, whose text is the reason, and the decoder's own msgspec.ValidationError.
+    """
+    try:
+        if not value.isascii():
+            value.decode()
+        return decode(value)
+    except UnicodeDecodeError as error:
+        message = "not UTF-8"
+        raise UnreadableRecord(message) from error
+    except msgspec.ValidationError:
+        raise
+    except (msgspec.DecodeError, RecursionError) as error:
+        message = f"broken JSON: {error}"
+        raise UnreadableRecord(message) from error
+
+
 def read_task(value: bytes) -> Task:
     """Read a task record, all of which must be UTF-8 and JSON.
 
     Raises UnreadableRecord, whose text is the reason.
     """
     try:
-        if not value.isascii():
-            value.decode()
-        record = _decode(value)
-    except UnicodeDecodeError as error:
-        message = "not UTF-8"
-        raise UnreadableRecord(message) from error
+        record = decoded(value, _decode)
     except msgspec.ValidationError as error:
-        message = f"not a task record of a known generation: {error}"
-        raise UnreadableRecord(message) from error
-    except (msgspec.DecodeError, RecursionError) as error:
-        message = f"broken JSON: {error}"
+        message = f"{FOREIGN}: {error}"
         raise UnreadableRecord(message) from error
     task = record.task or record
     if task.kind == "Task" or task.view in TASK_VIEWS:
@@ -85,7 +99,7 @@ def read_task(value: bytes) -> Task:
             return task
         message = "a task without a state or arguments"
         raise UnreadableRecord(message)
-    message = f"not a task record of a known generation: @type {task.kind}, @class {task.view}"
+    message = f"{FOREIGN}: @type {task.kind}, @class {task.view}"
     raise UnreadableRecord(message)
 
 

@@ -29,6 +29,7 @@ from sandbox.prefect_server import PRIVATE, PrefectServer
 from sandbox.running import Running
 from sandbox.starting import start
 from tasks.changes.report import Report
+from tasks.stores.redis_hash import RedisHash
 from tests.conftest import SANDBOX
 
 SAMPLES = Path(__file__).parents[2] / "sandbox" / "samples" / "datashare"
@@ -253,6 +254,24 @@ def login(redis_client: Redis, redis_url: str) -> Iterator[Callable[..., str]]:
 
     yield make
     redis_client.acl_deluser(*users)
+
+
+@pytest.fixture
+def before_batch(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], object]], None]:
+    """Have something happen just before the nth batch is sent."""
+
+    def do(nth: int, act: Callable[[], object]) -> None:
+        sends, sent = RedisHash.begin, [0]
+
+        def then_send(store: RedisHash, actions: Any) -> Any:
+            sent[0] += 1
+            if sent[0] == nth:
+                act()
+            return sends(store, actions)
+
+        monkeypatch.setattr(RedisHash, "begin", then_send)
+
+    return do
 
 
 # ------------------------------------------------------------------------------------------------ looking at it

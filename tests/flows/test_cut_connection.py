@@ -1,7 +1,6 @@
 """The connection breaks in the middle: the run goes on and counts exactly, or ends with how far it came."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -20,24 +19,6 @@ def retries_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try again without the seconds between."""
     quick = apply_segment.with_options(retry_delay_seconds=0.1, retry_jitter_factor=0)
     monkeypatch.setattr("tasks.changes.apply.apply_segment", quick)
-
-
-@pytest.fixture
-def before_batch(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], object]], None]:
-    """Have something happen just before the nth batch is sent."""
-
-    def do(nth: int, act: Callable[[], object]) -> None:
-        sends, sent = RedisHash.begin, [0]
-
-        def then_send(store: RedisHash, actions: Any) -> Any:
-            sent[0] += 1
-            if sent[0] == nth:
-                act()
-            return sends(store, actions)
-
-        monkeypatch.setattr(RedisHash, "begin", then_send)
-
-    return do
 
 
 @pytest.mark.parametrize("way", ["cut_up", "cut_down"])

@@ -11,7 +11,8 @@ import pytest
 import sandbox
 
 SAMPLES = Path(sandbox.__file__).parent / "samples" / "datashare"
-FILES = {path.stem: [json.loads(line) for line in path.open()] for path in sorted(SAMPLES.glob("*.jsonl"))}
+LINES = {path.stem: path.read_bytes().splitlines() for path in sorted(SAMPLES.glob("*.jsonl"))}
+FILES = {stem: list(map(json.loads, lines)) for stem, lines in LINES.items()}
 ALL = {f"{stem}:{place}": record for stem, records in FILES.items() for place, record in enumerate(records, 1)}
 
 
@@ -35,6 +36,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for name, records in (("download", DOWNLOADS), ("other", OTHERS), ("sample", ALL)):
         if name in metafunc.fixturenames:
             metafunc.parametrize(name, list(map(deepcopy, records.values())), ids=list(records))
+
+
+@pytest.fixture
+def lines() -> dict[str, list[bytes]]:
+    """Give the records of each file, as they are stored."""
+    return LINES
 
 
 @pytest.fixture

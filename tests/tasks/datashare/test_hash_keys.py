@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from tasks.changes.errors import BadInput
-from tasks.datashare.hash_keys import KNOWN, TASKS, check_hash_key
+from tasks.changes.errors import BadInput, StoreDenied
+from tasks.datashare.hash_keys import KNOWN, TASKS, check_hash_key, other_hashes
 
 OLDER = "ds:task:manager:tasks"
 
 
 class Hashes:
-    """What `check_hash_key` asks of a RedisHash."""
+    """What is asked of a RedisHash here."""
 
     def __init__(self, hash_key: str, *there: str) -> None:
         self.hash_key, self.there, self.location = hash_key, there, f"redis://localhost:6379/0#{hash_key}"
@@ -19,10 +19,39 @@ class Hashes:
     def exists(self, key: str | None = None) -> bool:
         return (key or self.hash_key) in self.there
 
+    def count(self) -> int:
+        if self.hash_key == "a list":
+            raise StoreDenied
+        return 7 if self.exists() else 0
+
 
 def check(hash_key: str, *there: str) -> None:
     tasks: Any = Hashes(hash_key, *there)
     check_hash_key(tasks)
+
+
+@pytest.mark.parametrize(
+    ("hash_key", "there", "others"),
+    [
+        (TASKS, (TASKS,), {}),
+        (TASKS, (), {}),
+        (TASKS, (TASKS, OLDER), {OLDER: 7}),
+        (OLDER, (TASKS, OLDER), {TASKS: 7}),
+        ("of:my:own", (TASKS, OLDER), {TASKS: 7, OLDER: 7}),
+    ],
+)
+def test_other_hashes_that_hold_tasks_are_told_with_their_numbers(
+    hash_key: str, there: tuple[str, ...], others: dict[str, int]
+) -> None:
+    tasks: Any = Hashes(hash_key, *there)
+    assert other_hashes(tasks) == others
+    assert tasks.hash_key == hash_key
+
+
+def test_what_is_no_hash_under_another_key_holds_no_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.datashare.hash_keys.KNOWN", (TASKS, "a list"))
+    tasks: Any = Hashes(TASKS, TASKS, "a list")
+    assert other_hashes(tasks) == {}
 
 
 def test_the_keys_of_every_release_are_known() -> None:
