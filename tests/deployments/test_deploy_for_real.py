@@ -38,7 +38,8 @@ def doomed():
 with tags("steward"):
     doomed()
 """
-ALL = {"hmap-clean/nightly", "hmap-clean/on-demand", "apply/on-demand", "undo/on-demand"}
+ON_DEMAND = {"hmap-clean/on-demand", "task-model-migrate/on-demand", "apply/on-demand", "undo/on-demand"}
+ALL = {"hmap-clean/nightly"} | ON_DEMAND
 LISTS = ("deployments", "block_documents", "block_types", "work_pools", "automations", "flow_runs", "flows")
 
 
