@@ -1,8 +1,9 @@
 """Credentials in, a client out; one module per system."""
 
+from blocks.database_credentials import DatabaseCredentials
 from blocks.redis_credentials import RedisCredentials
 
-Credentials = RedisCredentials
-"""Every kind of store that a plan can be for; a union once there is a second one."""
+Credentials = RedisCredentials | DatabaseCredentials
+"""Every kind of store that a plan can be for."""
 
-__all__ = ["Credentials", "RedisCredentials"]
+__all__ = ["Credentials", "DatabaseCredentials", "RedisCredentials"]

@@ -13,6 +13,7 @@ from prefect import Flow
 from prefect.blocks.core import Block
 from pydantic import TypeAdapter, ValidationError
 
+from blocks.errors import UnusableCredentials
 from tasks.changes.errors import BadInput
 from tasks.changes.options import Described
 
@@ -105,8 +106,11 @@ def _block(blocks: list[Any], name: str, text: str) -> Block:
     for block in blocks:
         try:
             made: Block = block.from_argument(text)
-        except ValueError:
+        except ValueError:  # it has the form of another block's
             continue
+        except UnusableCredentials as error:
+            message = f"{name.upper()}: {error}"
+            raise BadInput(message) from error
         return made
     message = f"{name.upper()} has not the form {' or '.join(block.takes for block in blocks)}."
     raise BadInput(message)

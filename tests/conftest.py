@@ -10,6 +10,7 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from blocks.database_credentials import DatabaseCredentials
 from sandbox import KINDS, Sandbox, ServerUnavailable
 
 SANDBOX = pytest.StashKey[Sandbox]()
@@ -82,6 +83,25 @@ def mariadb_url(pytestconfig: pytest.Config) -> str:
 def s3_url(pytestconfig: pytest.Config) -> str:
     """An S3 store shared by all tests, as http://KEY:SECRET@host:port: make a bucket of your own."""
     return _url(pytestconfig, "s3")
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database of one's own, one of each kind in turn."""
+    if request.param == "sqlite":
+        path = tmp_path / "database.db"
+        path.touch()
+        yield f"sqlite:///{path}"
+        return
+    server = request.getfixturevalue("postgres_url" if request.param == "postgresql" else "mariadb_url")
+    own = f"test_{uuid4().hex}"
+    engine = DatabaseCredentials.from_argument(server).get_client().execution_options(isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {own}")
+        yield f"{server.rpartition('/')[0]}/{own}"
+        force = "" if request.param == "mariadb" else " WITH (FORCE)"
+        connection.exec_driver_sql(f"DROP DATABASE {own}{force}")
+    engine.dispose()
 
 
 @pytest.fixture

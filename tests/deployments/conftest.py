@@ -118,6 +118,7 @@ def deployed(
             "STEWARD_BLOCK__REDIS_CREDENTIALS__DATASHARE__URL": redis_url.replace(
                 "://", f"://steward-test:{PASSWORD}@"
             ),
+            "STEWARD_BLOCK__DATABASE_CREDENTIALS__DATASHARE__URL": f"postgresql://steward:{PASSWORD}@127.0.0.1/datashare",
             "STEWARD_HMAP_CLEAN_ARCHIVE_DIR": str(archives),
             "STEWARD_ALERT_WEBHOOK_URL": webhook.url,
             "STEWARD_ALERT_EMAIL_URL": mail.url,

@@ -38,8 +38,8 @@ def doomed():
 with tags("steward"):
     doomed()
 """
-ON_DEMAND = {"hmap-clean/on-demand", "task-model-migrate/on-demand", "apply/on-demand", "undo/on-demand"}
-ALL = {"hmap-clean/nightly"} | ON_DEMAND
+JOBS = ("hmap-clean", "task-model-migrate", "batch-search-migrate", "apply", "undo")
+ALL = {"hmap-clean/nightly", *(f"{job}/on-demand" for job in JOBS)}
 LISTS = ("deployments", "block_documents", "block_types", "work_pools", "automations", "flow_runs", "flows")
 
 

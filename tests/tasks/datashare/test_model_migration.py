@@ -473,6 +473,7 @@ def test_m12_a_key_that_would_hide_another_is_a_problem(plain: Judge) -> None:
         (as_bytes(wrapped(SEARCH, args="x", result={"value": 5})), "Expected `object`, got `str`"),
         (as_bytes(wrapped(SEARCH, args=[], result=5)), "Expected `object`, got `array`"),
         (as_bytes(flat(result={"uri": "file:///a[GMT].zip", "size": 1})), "must be percent-encoded"),
+        (as_bytes(flat(result={"size": 1})), "missing required field `@type`"),
         (as_bytes(flat(result={"@type": "Strange"})), "G1, and as G4 Datashare would not read it"),
         (as_bytes(flat(args={"batchRecord": {"projects": 5}})), "Expected `array"),
         (as_bytes(view(createdAt=DATE, state="SLEEPING")), "SLEEPING"),

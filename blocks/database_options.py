@@ -1,0 +1,99 @@
+"""Options in the URL of a database, by SQLAlchemy's and by Java's names, turned into those of Python's drivers.
+
+Names are compared in lower case. What only steers a Java driver is accepted and not used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final
+
+Options = Mapping[str, str]
+
+POSTGRESQL: Final = {
+    **{name: name for name in ("sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout", "application_name")},
+    "connecttimeout": "connect_timeout",
+    "logintimeout": "connect_timeout",
+    "applicationname": "application_name",
+}
+POSTGRESQL_JAVA: Final = (
+    *("sockettimeout", "tcpkeepalive", "rewritebatchedinserts", "preparethreshold", "stringtype"),
+    *("defaultrowfetchsize", "autosave", "readonly"),
+)
+MYSQL: Final = {
+    **{name: name for name in ("ssl_ca", "ssl_cert", "ssl_key")},
+    "serversslcert": "ssl_ca",
+}
+MYSQL_TLS: Final = ("sslmode", "usessl", "requiressl", "verifyservercertificate")
+ENCRYPTED: Final = {"ssl": {"check_hostname": False}}
+CHECKED: Final = {"ssl_verify_cert": True, "ssl_verify_identity": True}
+TLS: Final[dict[str, dict[str, Any]]] = {
+    "": {},
+    "preferred": {},
+    "disabled": {"ssl_disabled": True},
+    "disable": {"ssl_disabled": True},
+    "required": ENCRYPTED,
+    "trust": ENCRYPTED,
+    "verify-ca": {"ssl_verify_cert": True},
+    "verify-identity": CHECKED,
+    "verify-full": CHECKED,
+}
+MYSQL_JAVA: Final = (
+    *("charset", "useunicode", "characterencoding", "connectioncollation", "servertimezone", "connectiontimezone"),
+    *("allowpublickeyretrieval", "autoreconnect", "rewritebatchedstatements", "zerodatetimebehavior", "sockettimeout"),
+    *("connecttimeout", "connect_timeout", "uselegacydatetimecode", "cacheprepstmts", "useserverprepstmts"),
+    "tinyint1isbit",
+)
+
+
+def check_names(options: Options, taken: Collection[str]) -> None:
+    """Raise ValueError where an option is not taken; it is not named, as it may be the end of a password with a &."""
+    if not options.keys() <= set(taken):
+        message = f"the URL has an option that is none of {', '.join(sorted(taken))} (a & in a password is %26)"
+        raise ValueError(message)
+
+
+def is_on(value: str | None) -> bool:
+    """Read a switch as Java does; an option without a value is on."""
+    return value is not None and value.lower() in ("", "true", "1", "yes")
+
+
+def postgresql(options: Options) -> dict[str, Any]:
+    """Give libpq's options; `ssl=true` is Java's for a certificate that is checked in full."""
+    check_names(options, {*POSTGRESQL, *POSTGRESQL_JAVA, "user", "password", "ssl", "currentschema"})
+    given = {POSTGRESQL[name]: value for name, value in options.items() if name in POSTGRESQL}
+    if is_on(options.get("ssl")):
+        given.setdefault("sslmode", "verify-full")
+    if schema := options.get("currentschema"):
+        given["options"] = f"-csearch_path={schema}"
+    watched = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4, "tcp_user_timeout": 30_000}
+    return {"connect_timeout": 10, "application_name": "steward", **watched, **given}
+
+
+def mysql(options: Options) -> dict[str, Any]:
+    """Give PyMySQL's options; where nothing is said of TLS, it is used if the server has it.
+
+    Raises ValueError where the server's name is to be checked, but no file says which certificates to trust.
+    """
+    check_names(options, {*MYSQL, *MYSQL_TLS, *MYSQL_JAVA, "user", "password"})
+    given = {MYSQL[name]: value for name, value in options.items() if name in MYSQL}
+    tls = _mysql_tls(options)
+    if "ssl_verify_identity" in tls and "ssl_ca" not in given:  # PyMySQL would not look at the name
+        message = "the URL must have ssl_ca, the file of the certificates to trust, for a server's name to be checked"
+        raise ValueError(message)
+    return {"charset": "utf8mb4", "connect_timeout": 10, "read_timeout": 300, "write_timeout": 300, **given, **tls}
+
+
+def _mysql_tls(options: Options) -> dict[str, Any]:
+    mode = options.get("sslmode", "").lower().replace("_", "-")
+    if not mode and (is_on(options.get("usessl")) or is_on(options.get("requiressl"))):
+        mode = "verify-ca" if is_on(options.get("verifyservercertificate")) else "required"
+    elif not mode and "usessl" in options:
+        mode = "disabled"
+    if mode not in TLS:
+        message = f"the URL's sslMode must be one of {', '.join(filter(None, TLS))}"
+        raise ValueError(message)
+    return TLS[mode]
+
+
+OPTIONS: Final[Mapping[str, Callable[[Options], dict[str, Any]]]] = {"postgresql": postgresql, "mysql": mysql}

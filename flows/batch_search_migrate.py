@@ -1,0 +1,56 @@
+"""Rewrite batch search results in Datashare's SQL database to the form of Datashare 20.2.1 and later."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from prefect import flow
+
+from blocks.database_credentials import DatabaseCredentials
+from tasks.changes.apply import apply_plan
+from tasks.changes.approval import ask_approval
+from tasks.changes.guard import guard
+from tasks.changes.naming import name_after_mode
+from tasks.changes.options import Approve, Described, DryRun, MaxChanges, MaxFraction, Plans
+from tasks.changes.plan import make_plan
+from tasks.changes.report import Report, report
+from tasks.datashare.batch_searches import OldResult, Orphans, open_batch_searches
+from tasks.datashare.change_sets import own_change_set
+from tasks.stores.sql import SqlRows
+
+Database = Annotated[DatabaseCredentials, Described("The database of Datashare.")]
+OfOrphans = Annotated[
+    Orphans, Described("Results whose batch search is gone: keep them, or take their old value for the new count.")
+]
+
+
+def open_store(database: DatabaseCredentials) -> SqlRows:
+    """Open the tasks of batch searches."""
+    return open_batch_searches(database.get_client(), database.location)
+
+
+def make_judge(store: SqlRows, orphans: Orphans = "keep") -> OldResult:
+    """Judge by the result and its batch search, knowing whether Datashare did it already."""
+    return OldResult(orphans, [own_change_set(store.talk)])
+
+
+@flow(name="batch-search-migrate", flow_run_name=name_after_mode)
+def batch_search_migrate(
+    database: Database,
+    orphans: OfOrphans = "keep",
+    dry_run: DryRun = True,
+    approve: Approve = False,
+    max_fraction: MaxFraction = 1.0,
+    max_changes: MaxChanges = None,
+    plans: Plans = None,
+) -> Report:
+    """Rewrite batch search results in SQL to the form of Datashare 20.2.1 and later."""
+    store = open_store(database)
+    judge = make_judge(store, orphans)
+    plan = make_plan(store, judge, plans)
+    guard(plan, judge, max_fraction=max_fraction, max_changes=max_changes)
+    if dry_run:
+        return report(plan)
+    if approve:
+        ask_approval(plan)
+    return report(plan, apply_plan(plan, store, judge))

@@ -1,0 +1,125 @@
+"""Rows of a database as a store: read in pages by key, rewritten only where they hold what they held."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnClause, Connection, Engine, Select, func, select, text
+
+from tasks.changes.errors import StoreDenied
+from tasks.changes.protocols import Action, Image, Key, Outcome
+from tasks.stores.sql_table import Columns, columns_of
+from tasks.stores.sql_talk import Talk
+
+PAGE_BYTES: Final = 4 << 20
+FIRST_PAGE, MOST_ROWS = 100, 5000
+BATCH: Final = 900
+"""So few that their locks are held for milliseconds; lists of 1000 keys and more are slow on MariaDB."""
+
+NOW: Final = {"postgresql": "SELECT now()", "mysql": "SELECT UTC_TIMESTAMP(6)"}
+
+
+class Meddled(StoreDenied):
+    """Not every row of a batch was there to be rewritten."""
+
+
+def outcome_of(action: Action, stands: Image | None) -> Outcome:
+    """Say what becomes of an action on a row that holds `stands` (None: there is no row)."""
+    if stands == columns_of(action.before):
+        return Outcome.DONE
+    return Outcome.ALREADY if stands == columns_of(action.after) else Outcome.CONFLICT
+
+
+class SqlRows:
+    """The rows that a SELECT gives, joined with others or not; some columns of one table may change.
+
+    A record's value is its row; its image has the columns that may change, each text, a whole number, or None.
+    """
+
+    batch_size = BATCH
+    undoable = True
+
+    def __init__(
+        self, engine: Engine, server: str, rows: Select[Any], key: ColumnClause[Any], *changed: ColumnClause[Any]
+    ) -> None:
+        """Open the rows of a database; `server` names it without secrets.
+
+        The SELECT gives `key` and `changed`, columns of one table. The key is text or a whole number, never NULL, and
+        unique in the table and in the rows.
+        """
+        self.talk = Talk(engine, f"{server}#{key.table}")
+        self._rows, self._key, self._columns = rows, key, Columns(key, changed)
+        places = {one: place for place, one in enumerate(rows.selected_columns)}
+        self._key_place = places[key]
+        self._places = [(one.name, places[one]) for one in changed]
+
+    @property
+    def location(self) -> str:
+        """Name the database and the table."""
+        return self.talk.location
+
+    def now(self) -> datetime:
+        """Give the server's time; for SQLite, this host's."""
+        if self.talk.dialect not in NOW:
+            return datetime.now(UTC)
+        time: datetime = self.talk.read(text(NOW[self.talk.dialect]))[0][0]
+        return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+
+    def count(self) -> int:
+        """Give the number of rows."""
+        return self.talk.number(select(func.count()).select_from(self._rows.subquery()))
+
+    def scan(self) -> Iterator[Sequence[tuple[Key, Sequence[Any]]]]:
+        """Read all rows in pages of about 4 MiB, each a SELECT of its own, so that nothing is held meanwhile.
+
+        The database orders the keys and finds the next page by the same rule, the collation of the key's column.
+        """
+        size, rest = FIRST_PAGE, self._rows
+        while page := self.talk.read(rest.order_by(self._key).limit(size)):
+            yield [(str(row[self._key_place]), row) for row in page]
+            if len(page) < size:
+                return
+            rest = self._rows.where(self._key > page[-1][self._key_place])
+            average = sum(self.weigh(self.image(row)) for row in page[::50]) // len(page[::50]) + 1
+            size = max(1, min(4 * size, MOST_ROWS, PAGE_BYTES // average))
+
+    def image(self, value: Sequence[Any]) -> dict[str, Any]:
+        """Give the columns that may change."""
+        return {name: value[place] for name, place in self._places}
+
+    def weigh(self, image: Image) -> int:
+        """Give the bytes of an image's texts."""
+        return sum([len(one.encode()) for one in columns_of(image).values() if isinstance(one, str)])
+
+    def apply(self, actions: Sequence[Action]) -> list[Outcome]:
+        """Rewrite the rows that hold their before-images, in one transaction.
+
+        Most often these are all of them, and a single statement does it. Raises StoreDenied for anything but a rewrite.
+        """
+        try:
+            with self.talk.changing() as connection:
+                self._swap(connection, actions)
+        except Meddled:
+            return self._look_and_apply(actions)
+        return [Outcome.DONE] * len(actions)
+
+    def _look_and_apply(self, actions: Sequence[Action]) -> list[Outcome]:
+        """Lock the rows before they are compared, so that what is seen is what is overwritten.
+
+        A transaction of ours whose commit was not answered has these locks, or is over: what it did is seen.
+        """
+        with self.talk.changing() as connection:
+            stands = self._columns.lock(connection, [one.key for one in actions])
+            outcomes = [outcome_of(one, stands.get(one.key)) for one in actions]
+            pairs = zip(actions, outcomes, strict=True)
+            self._swap(connection, [one for one, outcome in pairs if outcome is Outcome.DONE])
+        return outcomes
+
+    def _swap(self, connection: Connection, actions: Sequence[Action]) -> None:
+        """Rewrite rows, all of them or none."""
+        swapped = self._columns.swap(connection, actions)
+        if swapped != len(actions):
+            message = f"{self.location} rewrote {swapped} rows instead of {len(actions)}; that was taken back."
+            raise Meddled(message)
