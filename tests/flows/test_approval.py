@@ -38,7 +38,7 @@ def asked(datashare: Datashare, api: Api) -> Iterator[Asked]:
 
     def ask() -> tuple["Future[Report]", dict[str, Any]]:
         run = pool.submit(copy_context().run, datashare.clean, approve=True)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not (paused := _paused(api, datashare.key)):
             assert not run.done(), run.result()
             assert time.monotonic() < deadline
