@@ -88,7 +88,7 @@ def test_a_second_deploy_doubles_nothing(client: SyncPrefectClient, deployed: De
     assert {name: len(ids) for name, ids in before.items()} == {
         "deployments": len(ALL),
         "schedules": 1,
-        "block_documents": 3,
+        "block_documents": 4,
         "work_pools": 1,
         "automations": 4,
         "limits": 1,

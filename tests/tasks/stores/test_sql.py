@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, Integer, String, Text, column, event, select, table, text
+from sqlalchemy.exc import OperationalError
 
 from blocks import DatabaseCredentials
 from sandbox import ChaosProxy
@@ -307,6 +308,23 @@ def test_rows_outside_the_batch_are_not_locked(database_url: str, notes: Notes) 
             assert set(store.apply([rewrite(f"{i:04}", "old", "new") for i in range(800)])) == {DONE}, collation
             assert time.monotonic() - began < 1
             other.rollback()
+
+
+@SERVERS
+def test_what_was_looked_at_cannot_change_before_it_is_rewritten(store: SqlRows, notes: Notes) -> None:
+    notes.fill({"1": "old", "2": "changed"})
+    locked = []
+
+    def meddle(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("UPDATE"):
+            try:
+                notes.run("SELECT id FROM note WHERE id = '1' FOR UPDATE NOWAIT")
+            except OperationalError:
+                locked.append("1")
+
+    event.listen(store.talk.engine, "before_cursor_execute", meddle)
+    assert store.apply([rewrite("1", "old", "new"), rewrite("2", "old", "new")]) == [DONE, CONFLICT]
+    assert locked == ["1"]  # not at the first try, which does not look
 
 
 @pytest.mark.parametrize("ends", ["commit", "rollback"])
