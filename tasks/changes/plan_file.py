@@ -62,7 +62,7 @@ class Counts(BaseModel):
     remarks: list[str] = []
 
 
-class _Line(msgspec.Struct, omit_defaults=True):
+class _Line(msgspec.Struct, omit_defaults=True, gc=False):
     """An action as one line holds it; what is absent is left out."""
 
     key: Any
@@ -73,8 +73,8 @@ class _Line(msgspec.Struct, omit_defaults=True):
     after: Any = None
 
 
-_encode: Final = msgspec.json.Encoder().encode
-_decode: Final = msgspec.json.Decoder(_Line).decode
+_encode_into: Final = msgspec.json.Encoder().encode_into
+_decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def to_json(image: Image) -> str | dict[str, Any]:
@@ -100,20 +100,23 @@ def from_json(image: Any) -> Any:
     return image
 
 
-def line_of(action: Action) -> bytes:
-    """Write an action as one line."""
+def add_line(action: Action, lines: bytearray) -> None:
+    """Write an action as one more line."""
     before = None if action.before is None else to_json(action.before)
     after = None if action.after is None else to_json(action.after)
-    return _encode(_Line(to_json(action.key), action.frees, action.reason, action.detail, before, after)) + b"\n"
+    line = _Line(to_json(action.key), action.frees, action.reason, action.detail, before, after)
+    _encode_into(line, lines, -1)
+    lines += b"\n"
 
 
 def action_of(line: bytes) -> Action:
     """Read an action back from its line."""
-    found = _decode(line)
-    key, before, after = found.key, found.before, found.after
+    found = orjson.loads(line)  # in a third of msgspec's time, where text has much to unescape
+    key, before, after = found["key"], found.get("before"), found.get("after")
     if isinstance(key, dict) or isinstance(before, dict) or isinstance(after, dict):
-        key, before, after = from_json(key), from_json(before), from_json(after)
-    return Action(key, before, after, found.frees, found.reason, found.detail)
+        found = _decode(line)  # integers of any size
+        key, before, after = (from_json(found.get(name)) for name in ("key", "before", "after"))
+    return Action(key, before, after, found["frees"], found["reason"], found.get("detail", ""))
 
 
 class _Digesting:
@@ -151,11 +154,10 @@ class PlanWriter:
         self._file = os.fdopen(descriptor, "wb")
         self._body = _Digesting(self._file)
         self._packed = zstandard.ZstdCompressor(level=1, threads=1).stream_writer(self._body)  # type: ignore[arg-type]
-        self._lines: list[bytes] = []
-        self._pending = self._frees = 0
+        self._lines = bytearray(header)
+        self._frees = 0
         self._because: Counter[str] = Counter()
         self._sealed = False
-        self._append(header)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
@@ -164,20 +166,15 @@ class PlanWriter:
         if not self._sealed:
             self.path.unlink(missing_ok=True)
 
-    def _append(self, line: bytes) -> None:
-        self._lines.append(line)
-        self._pending += len(line)
-        if self._pending >= CHUNK:
-            self._flush()
-
     def _flush(self) -> None:
-        self._packed.write(b"".join(self._lines))
+        self._packed.write(self._lines)
         self._lines.clear()
-        self._pending = 0
 
     def write(self, action: Action) -> None:
         """Add one action and count it."""
-        self._append(line_of(action))
+        add_line(action, self._lines)
+        if len(self._lines) >= CHUNK:
+            self._flush()
         self._frees += action.frees
         self._because[action.reason] += 1
 

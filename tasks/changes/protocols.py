@@ -63,7 +63,7 @@ class Problem:
 Verdict = Keep | Remove | Replace | Problem
 
 
-class Action(Struct, frozen=True):
+class Action(Struct, frozen=True, gc=False):
     """One planned change: `before` stands in the store (None: absent), `after` shall stand there (None: absent)."""
 
     key: Key

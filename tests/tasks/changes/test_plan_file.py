@@ -23,7 +23,7 @@ from tasks.changes.plan_file import (
     Header,
     PlanWriter,
     action_of,
-    line_of,
+    add_line,
     lines_of,
     read_header,
     verify,
@@ -57,6 +57,14 @@ def same(image: Any) -> Any:
         return image
 
 
+def line_of(action: Action) -> bytes:
+    lines = bytearray(b"before it")
+    add_line(action, lines)
+    assert lines.startswith(b"before it")
+    assert lines.endswith(b"\n")
+    return bytes(lines.removeprefix(b"before it"))
+
+
 def read(path: Path) -> tuple[Any, ...]:
     header = read_header(path)
     counts, seal = verify(path)
@@ -73,6 +81,11 @@ def test_an_action_of_any_bytes_text_or_object_comes_back(action: Action) -> Non
 @pytest.mark.parametrize("image", [{"base64": "AAAA"}, {"base64": 1}, {"base64": "no base64"}])
 def test_an_object_that_looks_like_our_form_of_bytes_comes_back(image: dict[str, Any]) -> None:
     assert action_of(line_of(Action("key", image, None))).before == image
+
+
+@pytest.mark.parametrize("number", [2**63, 2**64, -(2**63) - 1, 10**40])
+def test_an_integer_of_any_size_comes_back(number: int) -> None:
+    assert action_of(line_of(Action("key", {"number": number}, {"number": number}))).after == {"number": number}
 
 
 def test_a_number_that_json_cannot_hold_is_refused_and_not_altered() -> None:
