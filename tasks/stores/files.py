@@ -50,8 +50,8 @@ class Folder:
     def __init__(self, path: str) -> None:
         self.path = path
         with self._readable():
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        weakref.finalize(self, os.close, self._descriptor)
+            self.descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        weakref.finalize(self, os.close, self.descriptor)
 
     def names(self) -> Names:
         """Read the names of all its entries, whatever they are."""
@@ -66,7 +66,7 @@ class Folder:
     def holds(self, name: bytes) -> bool:
         """Look whether an entry of that name is there now."""
         try:
-            os.lstat(name, dir_fd=self._descriptor)
+            os.lstat(name, dir_fd=self.descriptor)
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENAMETOOLONG):
                 return False
@@ -76,7 +76,7 @@ class Folder:
     def check(self) -> None:
         """Raise SourceUnreadable unless the path still leads to the same folder."""
         with self._readable():
-            there, held = Path(self.path).stat(), os.fstat(self._descriptor)
+            there, held = Path(self.path).stat(), os.fstat(self.descriptor)
         if (there.st_dev, there.st_ino) != (held.st_dev, held.st_ino):
             message = f"{self.path} is not the folder it was when the run began; was it unmounted? Look, and run again."
             raise SourceUnreadable(message)

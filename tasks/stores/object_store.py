@@ -1,0 +1,159 @@
+"""What stores of objects have in common: records, images, and the ways in which an object changes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from enum import Enum, auto
+from functools import cached_property
+from itertools import groupby
+from os import fsdecode
+from typing import Any, Final, Literal
+
+from tasks.changes.protocols import Action, Image, Key, Outcome, Problem, text_of
+from tasks.stores.key_ranges import WHOLE, Prefix, Range, Shard, folder_of, ranges_of
+from tasks.stores.listing import Object, Page, spooled
+from tasks.stores.quarantine import QUARANTINE, stamped
+
+BATCH: Final = 1000
+
+Mode = Literal["delete", "quarantine", "purge-versions"]
+Results = Mapping[Any, Outcome | Problem]
+"""What became of objects, by key."""
+
+
+class Way(Enum):
+    """How an object changes."""
+
+    DELETE = auto()
+    PURGE = auto()
+    SET_ASIDE = auto()
+    PUT_BACK = auto()
+
+
+def fields_of(image: Image | None) -> dict[str, Any]:
+    """Give an image as the dict that it is."""
+    if not isinstance(image, dict):
+        message = f"The image of an object is a dict, not {type(image).__name__}."
+        raise TypeError(message)
+    return image
+
+
+def way_of(action: Action) -> Way:
+    """Read from an action how its object changes: the plan alone says what is done, whatever store carries it out."""
+    if action.after is not None and action.before is None:
+        return Way.PUT_BACK
+    if action.after is not None:
+        message = f"An object is never rewritten: {text_of(action.key)}."
+        raise TypeError(message)
+    image = fields_of(action.before)
+    if "aside" in image:
+        return Way.SET_ASIDE
+    return Way.PURGE if "versions" in image else Way.DELETE
+
+
+def object_of(image: Mapping[str, Any]) -> Object:
+    """Give the object that an image is of."""
+    return Object(image["size"], image["etag"], datetime.fromisoformat(image["modified"]))
+
+
+def aside_of(key: Key, image: Mapping[str, Any]) -> str:
+    """Give the key under which an object lies in the quarantine."""
+    return f"{image['aside']}/{fsdecode(key)}"
+
+
+def same_content(one: Object, other: Object) -> bool:
+    """Say whether two objects hold the same, whenever they were written."""
+    return one[:2] == other[:2]
+
+
+class ObjectStore(ABC):
+    """Objects under prefixes. A record's value is an `Object`; its image is a dict of that, and of what becomes of it.
+
+    `mode`: "delete"; "quarantine", which moves removed objects to a folder of the same store, where undo finds them
+    until they are purged; or "purge-versions", which deletes them with all their versions. What lies in `quarantine` is
+    left out of every scan but one of the quarantine itself.
+    """
+
+    batch_size = BATCH
+
+    def __init__(
+        self,
+        base: str,
+        prefixes: Sequence[Prefix],
+        mode: Mode = "delete",
+        *,
+        shard: Shard = WHOLE,
+        quarantine: str = QUARANTINE,
+    ) -> None:
+        self.location = f"{base}/{folder_of(*(prefix.text for prefix in prefixes))}"
+        self.undoable = mode == "quarantine"
+        self._mode, self._quarantine = mode, quarantine.strip("/") + "/"
+        self._ranges = ranges_of(prefixes, shard)
+        self._notice: Callable[[Page], None] = lambda _: None
+
+    @abstractmethod
+    def now(self) -> datetime:
+        """Give the time by the store's clock."""
+
+    @abstractmethod
+    def listed(self, keys: Range) -> Iterator[Page]:
+        """List the objects of a range, in pages.
+
+        Raises SourceUnreadable where that cannot be done in full.
+        """
+
+    @abstractmethod
+    def change(self, way: Way, images: Mapping[Key, dict[str, Any]]) -> Results:
+        """Change at most `batch_size` objects that still look like their images, all in one way.
+
+        An exception leaves every object either changed or not, with no request under way.
+        """
+
+    def count(self) -> int | None:
+        """Say that only a scan can tell."""
+        return None
+
+    def watch(self, notice: Callable[[Page], None]) -> None:
+        """Have a judge take note of every page of a scan before the first is given."""
+        self._notice = notice
+
+    def scan(self) -> Iterator[Page]:
+        """List everything, and only then give the first page: what the judge reads at it is newer than the listing."""
+        return spooled(self._noticed(page) for keys in self._ranges for page in self._pages(keys))
+
+    def _noticed(self, page: Page) -> Page:
+        self._notice(page)
+        return page
+
+    def _pages(self, keys: Range) -> Iterator[Page]:
+        hidden = self._quarantine
+        if keys.prefix.startswith(hidden) or not hidden.startswith(keys.prefix):
+            return self.listed(keys)
+        return ([one for one in page if not text_of(one[0]).startswith(hidden)] for page in self.listed(keys))
+
+    @cached_property
+    def _aside(self) -> str:
+        return f"{self._quarantine}{stamped(self.now())}"
+
+    def image(self, value: Object) -> dict[str, Any]:
+        """Give what tells this object from another under the same key, and what is to become of it."""
+        image: dict[str, Any] = {"size": value.size, "etag": value.etag, "modified": value.modified.isoformat()}
+        if self._mode == "quarantine":
+            image["aside"] = self._aside
+        elif self._mode == "purge-versions":
+            image["versions"] = "all"
+        return image
+
+    def weigh(self, image: Image) -> int:
+        """Give the object's bytes; 0 where they stay in the store."""
+        fields = fields_of(image)
+        return 0 if "aside" in fields else int(fields["size"])
+
+    def apply(self, actions: Sequence[Action]) -> list[Outcome | Problem]:
+        """Change the objects that still look as planned; what cannot be done to one is a Problem, the rest goes on."""
+        results: dict[Key, Outcome | Problem] = {}
+        for way, same in groupby(actions, way_of):
+            results |= self.change(way, {one.key: fields_of(one.before or one.after) for one in same})
+        return [results[one.key] for one in actions]

@@ -1,0 +1,84 @@
+"""Objects in an S3 bucket as a store: listed in pages, changed only where they still look as planned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from tasks.changes.protocols import Action, Image, Key, Outcome, Problem
+from tasks.stores import s3_changes
+from tasks.stores.key_ranges import WHOLE, Prefix, Range, Shard
+from tasks.stores.listing import Page
+from tasks.stores.object_store import Mode, ObjectStore, Results, Way, fields_of
+from tasks.stores.quarantine import QUARANTINE
+from tasks.stores.s3_look import just_before
+from tasks.stores.s3_talk import Bucket
+
+if TYPE_CHECKING:
+    from tasks.changes.plan import Plan
+
+WAYS: Final = {
+    Way.DELETE: s3_changes.delete,
+    Way.PURGE: s3_changes.purge,
+    Way.SET_ASIDE: s3_changes.set_aside,
+    Way.PUT_BACK: s3_changes.put_back,
+}
+
+
+class Objects(ObjectStore):
+    """The objects under some prefixes of a bucket; the key of a record is the whole key of its object.
+
+    S3 has no deletion that compares sizes and times. So objects are listed again just before they are changed, and
+    their etags go with the request, which some servers (AWS, SeaweedFS) compare and others ignore.
+    """
+
+    def __init__(
+        self,
+        bucket: Bucket,
+        prefixes: Sequence[Prefix],
+        mode: Mode = "delete",
+        *,
+        shard: Shard = WHOLE,
+        quarantine: str = QUARANTINE,
+    ) -> None:
+        super().__init__(bucket.location, prefixes, mode, shard=shard, quarantine=quarantine)
+        self._bucket, self._first = bucket, prefixes[0].text
+        self._thread = ThreadPoolExecutor(1)
+
+    def now(self) -> datetime:
+        """Give the server's time."""
+        return self._bucket.now(self._first)
+
+    @cached_property
+    def versioned(self) -> bool:
+        """Say whether the bucket keeps old versions, so that deleting frees nothing; asked once."""
+        return self._bucket.versioned()
+
+    def weigh(self, image: Image) -> int:
+        """Give the object's bytes; 0 where they stay in the bucket, moved aside or as an old version."""
+        return 0 if "versions" not in fields_of(image) and self.versioned else super().weigh(image)
+
+    def listed(self, keys: Range) -> Iterator[Page]:
+        """List the objects of a range; what the listing holds before and behind it is not read."""
+        after = just_before(keys.first) if keys.first != keys.prefix else None
+        for page in self._bucket.pages(keys.prefix, after):
+            yield [record for record in page if keys.holds(record[0])]
+            if page and keys.ends_before(page[-1][0]):
+                return
+
+    def begin(self, actions: Sequence[Action]) -> Callable[[], list[Outcome | Problem]]:
+        """Begin to apply a batch; calling the result waits for the outcomes."""
+        return self._thread.submit(self.apply, actions).result
+
+    def change(self, way: Way, images: Mapping[Key, dict[str, Any]]) -> Results:
+        """Look at the objects, and delete, purge, move aside or put back those that look as planned."""
+        return WAYS[way](self._bucket, {str(key): image for key, image in images.items()})
+
+
+def retained(plan: Plan) -> int:
+    """Give the bytes of all that a plan removes and that yet stay in the store, moved aside or as old versions."""
+    actions = (action for batch in plan.batches(1000) for action in batch)
+    return sum(one.before["size"] for one in actions if isinstance(one.before, dict) and not one.frees)
