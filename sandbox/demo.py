@@ -1,4 +1,4 @@
-"""The demo: hmap-clean on real servers, from a dry run to its undo."""
+"""The demo: the jobs on real servers, hmap-clean from a dry run to its undo."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from threading import Event
 from redis import Redis
 
 from sandbox.prefect_server import prefect_server
+from sandbox.samples import searches
 from sandbox.samples.tasks import load
 from sandbox.servers import Sandbox
 
@@ -46,6 +47,7 @@ def demo(work: Path, once: bool) -> None:
         print(f"{archives} has {len(list(archives.iterdir())):,} archives. Some downloads have lost theirs.")
         environment = {**prefect.environment, "STEWARD_PLANS": str(work / "plans")}
         walk_through(redis, archives, environment)
+        migrate(redis, work / "datashare.db", environment)
         print(f"\nThe runs, with their reports:  {prefect.url}/runs")
         if not once:
             tell("Everything is still running, to be looked at. Ctrl-C ends it and leaves nothing behind.")
@@ -64,6 +66,15 @@ def walk_through(redis: str, archives: Path, environment: dict[str, str]) -> Non
     shown(f"steward hmap-clean {redis} {archives} --apply", environment)
     tell("4. And back, byte for byte, from the plan that run made:")
     shown(f"steward undo {newest(plans, but=dry).name} {redis}", environment)
+
+
+def migrate(redis: str, database: Path, environment: dict[str, str]) -> None:
+    """Run both migrations."""
+    tell("5. The same tasks, rewritten to the one form that today's Datashare reads; the oldest have no date of their own:")
+    shown(f"steward task-model-migrate {redis} --undated 2022-01-01T00:00:00Z --apply", environment)
+    n = searches.create(database)
+    tell(f"6. A SQL database, here SQLite with {n:,} batch searches, half of them with the results of old versions:")
+    shown(f"steward batch-search-migrate sqlite:///{database} --apply", environment)
 
 
 def newest(plans: Path, but: Path | None = None) -> Path:

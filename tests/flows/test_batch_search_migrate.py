@@ -17,6 +17,7 @@ from flows.apply import apply
 from flows.batch_search_migrate import batch_search_migrate
 from flows.undo import undo
 from sandbox.chaos import ChaosProxy
+from sandbox.samples.searches import RUNNER, TABLES
 from tasks.changes.apply import apply_segment
 from tasks.changes.errors import RecordsUnhandled, StoreUnavailable, WrongStore
 from tasks.changes.report import Report
@@ -26,7 +27,6 @@ from tests.flows.conftest import Api, Command
 SERVERS = pytest.mark.parametrize("database_url", ["postgresql", "mariadb"], indirect=True)
 FILES = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 BATCH = SqlRows.batch_size
-RUNNER = "org.icij.datashare.tasks.BatchSearchRunner"
 OTHERS = (
     "name",
     "state",
@@ -40,15 +40,6 @@ OTHERS = (
     "error",
 )
 
-# As Liquibase makes them; TIMESTAMP is what its `datetime` is on PostgreSQL.
-TABLES = """
-CREATE TABLE task (id varchar(96) PRIMARY KEY NOT NULL, name varchar(128) NOT NULL, state varchar(16) NOT NULL,
-  user_id varchar(96), group_id varchar(128), progress float DEFAULT 0, created_at {time} NOT NULL, completed_at {time},
-  retries_left int, max_retries int, args text, result text, error text);
-CREATE TABLE batch_search (uuid char(36) PRIMARY KEY NOT NULL, name varchar(255), user_id varchar(96) NOT NULL,
-  batch_date {time} NOT NULL, state varchar(8) NOT NULL, batch_results int DEFAULT 0, nb_queries int DEFAULT 0,
-  nb_queries_without_results int)
-"""
 TASK = """INSERT INTO task VALUES (:id, :name, :state, 'jean_paul', 'Java', 0.5, '2024-11-07 14:53:47',
   '2024-11-07 14:53:48', 3, 3, :args, :result, 'null')"""
 SEARCH = """INSERT INTO batch_search VALUES (:uuid, 'é', 'jean_paul', '2024-11-07 14:53:47', 'SUCCESS', :results, 2,
