@@ -70,7 +70,7 @@ def walk_through(redis: str, archives: Path, environment: dict[str, str]) -> Non
 
 def migrate(redis: str, database: Path, environment: dict[str, str]) -> None:
     """Run both migrations."""
-    tell("5. The same tasks, rewritten to the one form that today's Datashare reads; the oldest have no date of their own:")
+    tell("5. The same tasks, in the form that today's Datashare reads; the oldest have no date of their own:")
     shown(f"steward task-model-migrate {redis} --undated 2022-01-01T00:00:00Z --apply", environment)
     n = searches.create(database)
     tell(f"6. A SQL database, here SQLite with {n:,} batch searches, half of them with the results of old versions:")

@@ -1,4 +1,4 @@
-"""Datashare's tables of tasks and batch searches as its Liquibase makes them, and a SQLite file with some of each kind."""
+"""Datashare's tables of tasks and batch searches as its Liquibase makes them, and a SQLite file that has them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RESULTS: Final = (
     '{"value":{"@type":"BatchSearchRunnerResult","nbResults":5,"nbQueriesWithoutResults":1}}',
     None,
 )
-"""A count as it was until 20.2.0, the same as a typed mapper wrote it, today's, and that of a search that is not done."""
+"""A count as it was until 20.2.0, the same as a typed mapper wrote it, today's form, and a search that is not done."""
 
 
 def create(file: Path, copies: int = 300) -> int:
@@ -32,17 +32,18 @@ def create(file: Path, copies: int = 300) -> int:
 
     Returns the number of tasks.
     """
-    tasks = [(str(uuid5(NAMESPACE_URL, f"{i}")), RESULTS[i % len(RESULTS)]) for i in range(copies * len(RESULTS))]
+    results = RESULTS * copies
+    tasks = [(str(uuid5(NAMESPACE_URL, f"{i}")), RUNNER, result) for i, result in enumerate(results)]
     with closing(sqlite3.connect(file)) as connection:
         connection.executescript(TABLES.format(time="datetime"))
         connection.executemany(
-            "INSERT INTO task (id, name, state, user_id, created_at, args, result)"
-            f" VALUES (?, '{RUNNER}', iif(?2 IS NULL, 'RUNNING', 'DONE'), 'fbar', '2024-11-07 14:53:47', '{{}}', ?2)",
+            "INSERT INTO task (id, name, result, state, user_id, created_at, args)"
+            " VALUES (?1, ?2, ?3, iif(?3 IS NULL, 'RUNNING', 'DONE'), 'fbar', '2024-11-07 14:53:47', '{}')",
             tasks,
         )
         connection.executemany(
             "INSERT INTO batch_search VALUES (?, 'some names', 'fbar', '2024-11-07 14:53:47', 'SUCCESS', ?, 3, 1)",
-            [(task, i % 50) for i, (task, _) in enumerate(tasks) if i % 100],
+            [(task, i % 50) for i, (task, *_) in enumerate(tasks) if i % 100],
         )
         connection.commit()
     return len(tasks)
