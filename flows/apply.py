@@ -7,7 +7,7 @@ from typing import Annotated
 from prefect import flow
 
 from blocks import Credentials
-from flows.jobs import judge_of, store_of
+from flows.jobs import given_for, judge_of, store_of
 from tasks.changes.apply import apply_plan
 from tasks.changes.guard import guard
 from tasks.changes.naming import name_after_mode
@@ -15,7 +15,10 @@ from tasks.changes.options import Described, MaxChanges, MaxFraction, PlanRef, P
 from tasks.changes.plan import check_store, open_plan
 from tasks.changes.report import Report, report
 
-StoreOfPlan = Annotated[Credentials, Described("The store that the plan was made for, as its job took it.")]
+StoreOfPlan = Annotated[
+    Credentials | str,
+    Described("The store that the plan was made for, as its job took it; or the file that its job was run with."),
+]
 
 
 @flow(name="apply", flow_run_name=name_after_mode)
@@ -28,8 +31,9 @@ def apply(
 ) -> Report:
     """Carry out a plan that someone has read, exactly that plan."""
     opened = open_plan(plan, plans)
-    target = store_of(opened.header, store)
+    given = given_for(opened.header, store)
+    target = store_of(opened.header, given)
     check_store(opened, target)
-    judge = judge_of(opened.header, target)
+    judge = judge_of(opened.header, target, given)
     guard(opened, judge, max_fraction=max_fraction, max_changes=max_changes)
     return report(opened, apply_plan(opened, target, judge))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cyclopts import App, CycloptsError
 from rich.console import Console
 
-from flows.jobs import flow_of, job_names, summary_of
+from flows.jobs import flow_of, job_names, module_of, reader_of, summary_of
+from flows.log_file import log_to
 from flows.plans import plan_app
 from tasks.changes.errors import BadInput, PlanRefused, StewardError
 
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
     from tasks.changes.report import Report
 
 DONE, FAILED, USAGE, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
+SEVERITY = (DONE, REFUSED, USAGE, FAILED)
+LOG = logging.getLogger("steward")
 QUIET = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}
 
 
@@ -50,6 +56,11 @@ def db_migrate_bs_result_task() -> None:
     sys.exit(run(app_of("batch-search-migrate", "db-migrate-bs-result-task", live=True), sys.argv[1:]))
 
 
+def dj_cleaner() -> None:
+    """Run `dj-cleaner`, the old name of datajoint-clean: it acts unless told --dry-run."""
+    sys.exit(run(app_of("datajoint-clean", "dj-cleaner", live=True), sys.argv[1:]))
+
+
 def steward(tokens: list[str]) -> int:
     """Run one command and return its exit status; only the job that is called is imported."""
     summary = "Keep data stores in order: plan every change, guard it, apply it, undo it."
@@ -65,16 +76,20 @@ def app_of(job: str, name: str, *, live: bool) -> App:
     """Make a job's command from its flow."""
     if "--verbose" not in sys.argv:
         os.environ.update(QUIET)
-    from flows.command import arguments_of, signature_of  # these import Prefect, which takes its time
+    from flows.command import runs_of, signature_of  # these import Prefect, which takes its time
 
-    flow = flow_of(job)
-    signature = signature_of(flow, live=live)
+    flow, reader = flow_of(job), reader_of(job)
+    in_file = getattr(module_of(job), "IN_FILE", ())
+    signature = signature_of(flow, live=live, reader=reader, in_file=in_file)
 
     def command(*args: Any, **options: Any) -> int:
         given = signature.bind(*args, **options).arguments
         json = given.pop("json", False)
         given.pop("verbose", None)
-        return call(flow, arguments_of(flow, given, live=live), json=json)
+        level = given.pop("log_level", "WARNING")
+        if path := given.pop("log_file", None):
+            log_to(path, level)
+        return call_each(flow, runs_of(flow, given, reader, live=live), json=json)
 
     command.__signature__ = signature  # type: ignore[attr-defined]
     command.__annotations__ = {one.name: one.annotation for one in signature.parameters.values()}
@@ -83,10 +98,29 @@ def app_of(job: str, name: str, *, live: bool) -> App:
     return app
 
 
-def call(flow: Flow[..., Report], arguments: dict[str, Any], *, json: bool) -> int:
-    """Run a flow and show its report, whole or as far as it came."""
+def call_each(flow: Flow[..., Report], runs: list[dict[str, Any]], *, json: bool) -> int:
+    """Run a flow with each of these parameters, whatever becomes of the others; return the worst status."""
     from flows.private_server import needed
 
+    watched = flow if needed() else flow.with_options(on_running=[link])  # a private server has no UI
+    with server(runs):
+        if len(runs) == 1:
+            return call(watched, runs[0], json=json)
+        statuses = []
+        for number, arguments in enumerate(runs, 1):
+            say(f"Run {number} of {len(runs)}, on {place_of(arguments)}")
+            statuses.append(attempt(partial(call, watched, arguments, json=json)))
+    return max(statuses, key=SEVERITY.index)
+
+
+def place_of(arguments: dict[str, Any]) -> str:
+    """Name the store of a run, without secrets."""
+    store = next(iter(arguments.values()))
+    return str(getattr(store, "location", store))
+
+
+def call(flow: Flow[..., Report], arguments: dict[str, Any], *, json: bool) -> int:
+    """Run a flow and show its report, whole or as far as it came."""
     shown = False
 
     def show_now(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
@@ -95,10 +129,8 @@ def call(flow: Flow[..., Report], arguments: dict[str, Any], *, json: bool) -> i
         show(state.result(), json=json)
         shown = True
 
-    watched = flow if needed() else flow.with_options(on_running=[link])  # a private server has no UI
     try:
-        with server(arguments):
-            report = watched.with_options(on_completion=[show_now])(**arguments)
+        report = flow.with_options(on_completion=[show_now])(**arguments)
     except StewardError as failure:
         if failure.report:
             show(failure.report, json=json)
@@ -116,13 +148,13 @@ def link(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  #
         say(f"Run: {url}")
 
 
-def server(arguments: dict[str, Any]) -> AbstractContextManager[None]:
+def server(runs: list[dict[str, Any]]) -> AbstractContextManager[None]:
     """Give the Prefect server that runs are tracked on: the one that is set, or a private one."""
     from flows.private_server import PrivateServer, needed, server_that_is_set
 
     if not needed():
         return server_that_is_set()
-    if arguments.get("approve"):
+    if any(run.get("approve") for run in runs):
         message = "--approve needs a Prefect server whose UI people can open to answer: set PREFECT_API_URL."
         raise BadInput(message)
     say("PREFECT_API_URL is not set: starting a private Prefect server for this run.")
@@ -133,6 +165,7 @@ def show(report: Report, *, json: bool) -> None:
     """Print a report: a table for people, one JSON object for programs."""
     from tasks.changes.report import headline, rows
 
+    LOG.info("%s %s", headline(report), report.plan)
     if json:
         print(report.model_dump_json(), flush=True)
         return
@@ -140,25 +173,31 @@ def show(report: Report, *, json: bool) -> None:
     print(headline(report), *(f"  {what:<{width}}  {value}" for what, value in rows(report)), sep="\n", flush=True)
 
 
+def attempt(act: Callable[[], int | None]) -> int:
+    """Do something and turn a failure that was foreseen into its exit status."""
+    try:
+        return int(act() or DONE)
+    except BadInput as error:
+        status, text = USAGE, str(error)
+    except PlanRefused as refusal:
+        status, text = REFUSED, f"Refused: {refusal}"
+    except StewardError as failure:
+        status, text = FAILED, f"Failed: {failure}"
+    say(text)
+    LOG.error(text)
+    return status
+
+
 def run(app: App, tokens: list[str]) -> int:
     """Run a command and turn what happened into its exit status."""
+    call_app = partial(app, tokens, exit_on_error=False, print_error=True, result_action="return_value")
     try:
-        status = app(tokens, exit_on_error=False, print_error=True, result_action="return_value")
+        return attempt(call_app)
     except CycloptsError:
         return USAGE
-    except BadInput as error:
-        say(str(error))
-        return USAGE
-    except PlanRefused as refusal:
-        say(f"Refused: {refusal}")
-        return REFUSED
-    except StewardError as failure:
-        say(f"Failed: {failure}")
-        return FAILED
     except KeyboardInterrupt:
         say("Interrupted. What was done so far stands; run the command again to finish.")
         return INTERRUPTED
     except Exception:  # noqa: BLE001  # the last resort: a bug, shown whole
         traceback.print_exc()
         return FAILED
-    return int(status or DONE)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
 from cyclopts import Parameter, Token
@@ -14,25 +15,54 @@ from prefect.blocks.core import Block
 from pydantic import TypeAdapter, ValidationError
 
 from blocks.errors import UnusableCredentials
+from flows.jobs import Reader
 from tasks.changes.errors import BadInput
 from tasks.changes.options import Described
 
 JSON = Parameter(help="Print the report as one JSON object on stdout.", negative="", show_default=False)
 VERBOSE = Parameter(help="Show Prefect's log on stderr.", negative="", show_default=False)
+LOG_FILE = Parameter(help="Write the log to this file too.")
+LOG_LEVEL = Parameter(help="From which level on: DEBUG, INFO, WARNING or ERROR.")
 
 
-def signature_of(flow: Flow[..., Any], *, live: bool) -> inspect.Signature:
+def signature_of(
+    flow: Flow[..., Any], *, live: bool, reader: Reader | None = None, in_file: Collection[str] = ()
+) -> inspect.Signature:
     """Give the command's signature: parameters without a default are positional, the rest are options.
 
-    `live` commands act unless told --dry-run; the others plan unless told --apply.
+    `live` commands act unless told --dry-run; the others plan unless told --apply. Where a `reader` takes parameters
+    from a file, the command has its options in place of those that are `in_file`.
     """
     hints = typing.get_type_hints(flow.fn, include_extras=True)
-    own = inspect.signature(flow.fn).parameters.values()
-    parameters = [_parameter(one, hints[one.name], live=live) for one in own]
+    own = [one for one in inspect.signature(flow.fn).parameters.values() if one.name not in in_file]
     keyword = inspect.Parameter.KEYWORD_ONLY
-    parameters.append(inspect.Parameter("json", keyword, default=False, annotation=Annotated[bool, JSON]))
-    parameters.append(inspect.Parameter("verbose", keyword, default=False, annotation=Annotated[bool, VERBOSE]))
-    return inspect.Signature(parameters)
+    return inspect.Signature(
+        [
+            *([one.replace(kind=keyword) for one in parameters_of(reader)] if reader else []),
+            *(_parameter(one, hints[one.name], live=live) for one in own),
+            inspect.Parameter("json", keyword, default=False, annotation=Annotated[bool, JSON]),
+            inspect.Parameter("verbose", keyword, default=False, annotation=Annotated[bool, VERBOSE]),
+            inspect.Parameter("log_file", keyword, default=None, annotation=Annotated[str | None, LOG_FILE]),
+            inspect.Parameter("log_level", keyword, default="WARNING", annotation=Annotated[str, LOG_LEVEL]),
+        ]
+    )
+
+
+def parameters_of(reader: Reader) -> list[inspect.Parameter]:
+    """Give a reader's parameters, whose annotations are those of options already."""
+    return list(inspect.signature(reader, eval_str=True).parameters.values())
+
+
+def runs_of(flow: Flow[..., Any], given: dict[str, Any], reader: Reader | None, *, live: bool) -> list[dict[str, Any]]:
+    """Turn what the command line gave into the flow's parameters, for each of its runs.
+
+    Raises BadInput where a store cannot be opened from the text given, or a file not be read.
+    """
+    if reader is None:
+        return [arguments_of(flow, given, live=live)]
+    asked = {one.name: given.pop(one.name) for one in parameters_of(reader) if one.name in given}
+    said = arguments_of(flow, given, live=live)
+    return [run | said for run in reader(**asked)]
 
 
 def _parameter(own: inspect.Parameter, hint: Any, *, live: bool) -> inspect.Parameter:
@@ -49,9 +79,8 @@ def _parameter(own: inspect.Parameter, hint: Any, *, live: bool) -> inspect.Para
 
 def _annotation(own: inspect.Parameter, hint: Any) -> Any:
     base, help_ = _described(hint)
-    blocks = blocks_in(base)
-    if blocks:
-        help_ = f"{help_} {' or '.join(block.takes for block in blocks)}"
+    if blocks_in(base):
+        help_ = f"{help_} {forms_of(base)}"
         return Annotated[str, Parameter(name=own.name.upper(), help=help_)]
     if base is bool or get_origin(base) is list:
         return Annotated[base, Parameter(help=help_, negative="", show_default=bool(own.default))]
@@ -67,10 +96,20 @@ def _described(hint: Any) -> tuple[Any, str]:
     return base, next((one.text for one in extras if isinstance(one, Described)), "")
 
 
+def options_of(base: Any) -> tuple[Any, ...]:
+    """Give a parameter's types."""
+    return get_args(base) if get_origin(base) in (typing.Union, types.UnionType) else (base,)
+
+
 def blocks_in(base: Any) -> list[Any]:
     """Give the block types among a parameter's types."""
-    options = get_args(base) if get_origin(base) in (typing.Union, types.UnionType) else (base,)
-    return [one for one in options if inspect.isclass(one) and issubclass(one, Block)]
+    return [one for one in options_of(base) if inspect.isclass(one) and issubclass(one, Block)]
+
+
+def forms_of(base: Any) -> str:
+    """Say what a parameter that takes blocks is written as."""
+    forms = [block.takes for block in blocks_in(base)]
+    return " or ".join([*forms, "a path"] if str in options_of(base) else forms)
 
 
 def _converter(name: str, hint: Any) -> Callable[[Any, Sequence[Token]], Any]:
@@ -97,13 +136,14 @@ def arguments_of(flow: Flow[..., Any], given: dict[str, Any], *, live: bool) -> 
         said = given.get("dry_run", False)
         arguments["dry_run"] = said if live else not said
     for name, value in given.items():
-        if blocks := blocks_in(_described(hints[name])[0]):
-            arguments[name] = _block(blocks, name, value)
+        base = _described(hints[name])[0]
+        if blocks_in(base):
+            arguments[name] = _opened(base, name, value)
     return arguments
 
 
-def _block(blocks: list[Any], name: str, text: str) -> Block:
-    for block in blocks:
+def _opened(base: Any, name: str, text: str) -> Block | str:
+    for block in blocks_in(base):
         try:
             made: Block = block.from_argument(text)
         except ValueError:  # it has the form of another block's
@@ -112,5 +152,7 @@ def _block(blocks: list[Any], name: str, text: str) -> Block:
             message = f"{name.upper()}: {error}"
             raise BadInput(message) from error
         return made
-    message = f"{name.upper()} has not the form {' or '.join(block.takes for block in blocks)}."
+    if str in options_of(base) and Path(text).exists():
+        return str(Path(text).absolute())
+    message = f"{name.upper()} has not the form {forms_of(base)}."
     raise BadInput(message)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import flow
 
 from flows.apply import StoreOfPlan
-from flows.jobs import store_of
+from flows.jobs import given_for, store_of
 from tasks.changes.apply import undo_plan
 from tasks.changes.guard import check_undoable, guard
 from tasks.changes.naming import name_after_mode
@@ -25,7 +25,7 @@ def undo(
     """Put back what a run changed, where it has not changed since."""
     opened = open_plan(plan, plans)
     check_undoable(opened)
-    target = store_of(opened.header, store)
+    target = store_of(opened.header, given_for(opened.header, store))
     check_store(opened, target)
     guard(opened, max_fraction=max_fraction, max_changes=max_changes)
     return report(opened, undo_plan(opened, target))

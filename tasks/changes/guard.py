@@ -12,13 +12,11 @@ from tasks.changes.report import publish
 
 
 def objections(plan: Plan, judge: Judge[Any] | None, max_fraction: float, max_changes: int | None) -> Iterator[str]:
-    """Say everything that speaks against a plan that changes something."""
+    """Say everything that speaks against a plan; one that changes nothing is never too large, but may be doubted."""
     planned, scanned = plan.counts.planned, plan.counts.scanned
-    if not planned:
-        return
     if max_changes is not None and planned > max_changes:
         yield f"The plan has {planned:,} changes, more than the {max_changes:,} allowed (--max-changes)."
-    if planned / scanned > max_fraction:
+    if planned and planned / scanned > max_fraction:
         yield (
             f"The plan changes {planned:,} of {scanned:,} records ({planned / scanned:.0%}), "
             f"more than the {max_fraction:.0%} allowed (--max-fraction)."

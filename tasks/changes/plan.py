@@ -35,6 +35,7 @@ from tasks.changes.protocols import Action, Judge, Keep, Key, Problem, Remarks, 
 from tasks.changes.retrying import RETRYING
 
 BATCH_BYTES = 4 << 20
+UNSAVED = object()
 
 
 @dataclass(frozen=True)
@@ -145,9 +146,21 @@ def write_plan(store: Store[V], judge: Judge[V], plans: PlanStore, job: str, par
 
 
 def without_credentials(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a flow's parameters as JSON values, its blocks left out."""
-    plain = {name: value for name, value in parameters.items() if not isinstance(value, Block)}
-    return dict(to_jsonable_python(plain))
+    """Give a flow's parameters as JSON values; of its blocks only references, where a server keeps them."""
+    plain = {name: _references(value) if _has_blocks(value) else value for name, value in parameters.items()}
+    return dict(to_jsonable_python({name: value for name, value in plain.items() if value != UNSAVED}))
+
+
+def _has_blocks(value: object) -> bool:
+    return isinstance(value, Block) or (isinstance(value, list) and any(isinstance(one, Block) for one in value))
+
+
+def _references(value: Block | list[Any]) -> Any:
+    if isinstance(value, list):
+        found = [_references(one) for one in value]
+        return UNSAVED if UNSAVED in found else found
+    name = value._block_document_name  # Prefect has no other way to ask
+    return {"$ref": {"block_document_slug": f"{value.get_block_type_slug()}/{name}"}} if name else UNSAVED
 
 
 @task(name="plan", cache_policy=NO_CACHE, **RETRYING)

@@ -89,7 +89,7 @@ class Foreign:
 
 
 ELSEWHERE: Final = Foreign("in none of the run's schemas")
-UNKNOWN: Final = Foreign("no name that DataJoint gives")
+UNKNOWN: Final = Foreign("no name that DataJoint gives in the run's schemas")
 
 
 def owner_of(schema: str, generation: Generation) -> str:

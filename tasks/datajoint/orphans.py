@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Final, Protocol
 
 from tasks.changes.plan_file import Counts
 from tasks.changes.protocols import Action, Keep, Key, Remove, Verdict, text_of
+from tasks.datajoint import doubts
+from tasks.datajoint.doubts import MISPLACED, referenced_by, unreferenced_by
 from tasks.datajoint.grammar import FILEPATH, Foreign, Grammar, Meaning
 from tasks.datajoint.namespaces import Namespace
 from tasks.datajoint.references import Known, References
@@ -29,7 +31,6 @@ class Listed(Protocol):
 OUTSIDE: Final = Keep("foreign: outside the location")
 REFERENCED: Final = Keep("referenced")
 YOUNG: Final = Keep("younger than the grace period")
-MISPLACED: Final = Keep("misplaced: in the folders of another subfolding")
 OLD: Final = Keep("unreferenced, but written by DataJoint 0.11")
 REFERENCED_NOW: Final = "referenced since the plan was made"
 NOT_OURS: Final = "not an object that this run may remove"
@@ -38,21 +39,9 @@ SLACK: Final = timedelta(seconds=1)
 
 
 @cache
-def referenced_by(owner: str) -> Keep:
-    """Keep what an owner's rows reference."""
-    return Keep(f"referenced by {owner}")
-
-
-@cache
 def foreign(reason: str) -> Keep:
     """Keep what means nothing to the run."""
     return Keep(f"foreign: {reason}")
-
-
-@cache
-def unreferenced_by(owner: str) -> str:
-    """Give the reason for which an object goes."""
-    return f"no row of {owner} references it"
 
 
 class Unreferenced:
@@ -146,24 +135,11 @@ class Unreferenced:
 
     def doubt(self, counts: Counts) -> str | None:
         """Doubt references that are none, or none of which is among the objects listed."""
-        return self.doubt_empty(counts) or next(self._unseen(counts), None)
+        return self.doubt_empty(counts) or self._first(doubts.unseen, counts)
 
     def doubt_empty(self, counts: Counts) -> str | None:
         """Doubt references that are none."""
-        return next((why for owner, going in self._owners(counts) if (why := self._empty(owner, going))), None)
+        return self._first(doubts.empty, counts)
 
-    def _owners(self, counts: Counts) -> Iterator[tuple[str, int]]:
-        owners = [] if self._allow_empty else sorted(self._known.owners | {FILEPATH.kind})
-        return ((one, going) for one in owners if (going := counts.because.get(unreferenced_by(one))))
-
-    def _empty(self, owner: str, going: int) -> str | None:
-        empty = ", ".join(self._known.without(owner))
-        return f"{going:,} objects would go, but {empty} has no reference of {owner} at all. {ASK}" if empty else None
-
-    def _unseen(self, counts: Counts) -> Iterator[str]:
-        for owner, going in self._owners(counts):
-            if not counts.kept.get(referenced_by(owner).reason):
-                yield f"{going:,} objects would go, and none of those that {owner} references is in the listing. {ASK}"
-
-
-ASK: Final = "Are these the right servers, and is it the right location? If so, say it with --allow-empty."
+    def _first(self, doubt: Callable[[Known, Counts], Iterator[str]], counts: Counts) -> str | None:
+        return None if self._allow_empty else next(doubt(self._known, counts), None)

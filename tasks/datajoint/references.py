@@ -10,7 +10,7 @@ from typing import Final
 
 from tasks.datajoint.catalogs import places
 from tasks.datajoint.grammar import Foreign, Grammar, Meaning, folders_of, identities, names_of, owner_of
-from tasks.datajoint.rows import Wanted, identities_in, select_all, select_wanted
+from tasks.datajoint.rows import Wanted, reference_in, select_all, select_wanted
 from tasks.datajoint.sources import Source
 from tasks.stores.files import Names
 
@@ -21,10 +21,13 @@ FOLDERS: Final = 1 << 14
 
 
 class Known:
-    """All references of a moment, and how many each source has by owner, as far as it names the declared stores."""
+    """All references of a moment, and how many each source has by owner, as far as it names the declared stores.
 
-    def __init__(self, names: Names, counts: Counter[tuple[str, str]]) -> None:
-        self.names, self.counts = names, counts
+    `own`: how many of them there are by whose the objects are by their names.
+    """
+
+    def __init__(self, names: Names, counts: Counter[tuple[str, str]], own: Counter[str | None]) -> None:
+        self.names, self.counts, self.own = names, counts, own
         self.owners = frozenset(owner for _, owner in counts)
         self._holds = lru_cache(FOLDERS)(self._is_in)
 
@@ -60,18 +63,22 @@ class References:
         Raises SourceUnreadable unless every source can be read in full.
         """
         counts: Counter[tuple[str, str]] = Counter()
-        found = chain.from_iterable(self._all_of(source, counts) for source in self._sources)
-        return Known(Names(map(encoded, found)), counts)
+        own: Counter[str | None] = Counter()
+        found = chain.from_iterable(self._all_of(source, counts, own) for source in self._sources)
+        return Known(Names(map(encoded, found)), counts, own)
 
-    def _all_of(self, source: Source, counts: Counter[tuple[str, str]]) -> Iterator[str]:
+    def _all_of(self, source: Source, counts: Counter[tuple[str, str]], own: Counter[str | None]) -> Iterator[str]:
         with source.reading() as connection:
             for place in places(connection, source):
-                number = 0
+                number, owners = 0, Counter[str | None]()
                 for row in connection.execution_options(yield_per=ROWS).execute(select_all(place)):
                     number += 1
-                    yield from identities_in(place, row, self._grammar)
+                    reference = reference_in(place, row, self._grammar)
+                    owners[reference.owner] += 1
+                    yield from reference.identities
                 if place.declared and place.generation:
                     counts[source.name, owner_of(place.schema, place.generation)] += number
+                    own.update(owners)
 
     def still(self, paths: Collection[str]) -> set[str]:
         """Give those of these paths that a row references now; meant for batches of a thousand.
@@ -86,4 +93,4 @@ class References:
         with source.reading() as connection:
             for place in places(connection, source):
                 for row in connection.execute(select_wanted(place, wanted, source.engine.dialect)):
-                    yield from identities_in(place, row, self._grammar)
+                    yield from reference_in(place, row, self._grammar).identities

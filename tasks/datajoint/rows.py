@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from hashlib import md5
 from posixpath import normpath
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from sqlalchemy import ColumnElement, Dialect, Select, Text, cast, column, func, literal_column, or_, select, table
 
 from tasks.changes.errors import SourceUnreadable
 from tasks.datajoint.catalogs import Holds, Place
-from tasks.datajoint.grammar import Foreign, Grammar, Meaning, identities
+from tasks.datajoint.grammar import Foreign, Grammar, Meaning, identities, names_of
 
 
 class Stored(msgspec.Struct):
@@ -80,19 +80,27 @@ def _in_json(values: ColumnElement[Any], name: str, dialect: Dialect) -> ColumnE
     return func.json_unquote(func.json_extract(values, f"$.{name}"))
 
 
-def identities_in(place: Place, row: Sequence[Any], grammar: Grammar) -> Iterator[str]:
-    """Give what a row has in common with the objects it references.
+class Reference(NamedTuple):
+    """What a row has in common with the objects it references, and whose these are by their name, if anybody's."""
 
-    Raises SourceUnreadable where its JSON names no path.
-    """
-    if place.holds == "hash":
-        yield f"{place.schema}/{row[0].hex()}"
-        if row[1]:
-            yield tidy(row[1])
-    elif place.holds == "hash of 0.11":
-        yield f"{place.schema}/{row[0]}"
-    else:
-        yield grammar.identity(path_in(place, row[0]))
+    identities: tuple[str, ...]
+    owner: str | None
+
+
+def reference_in(place: Place, row: Sequence[Any], grammar: Grammar) -> Reference:
+    """Read a row; raises SourceUnreadable where its JSON names no path."""
+    if place.holds == "json":
+        path = path_in(place, row[0])
+        meaning = grammar.read(path)
+        return Reference((next(names_of(path, meaning)),), _owner(meaning))
+    if place.holds == "hash of 0.11":
+        return Reference((f"{place.schema}/{row[0]}",), None)
+    by_hash = f"{place.schema}/{row[0].hex()}"
+    return Reference((by_hash, tidy(row[1])), None) if row[1] else Reference((by_hash,), _owner(grammar.read(by_hash)))
+
+
+def _owner(meaning: Meaning | Foreign) -> str | None:
+    return meaning.owner if isinstance(meaning, Meaning) else None
 
 
 def path_in(place: Place, stored: str) -> str:

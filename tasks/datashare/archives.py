@@ -155,7 +155,7 @@ class ArchiveGone:
 
     def doubt(self, counts: Counts) -> str | None:
         """Doubt a folder that holds nothing, or none of the archives that the records name."""
-        if self._allow_empty or (len(self._names) and counts.kept.get(PRESENT.reason)):
+        if not counts.planned or self._allow_empty or (len(self._names) and counts.kept.get(PRESENT.reason)):
             return None
         found = "holds none of the archives that the records name" if len(self._names) else "is empty"
         return f"{self._folder.path} {found}: is it mounted, and the right folder? If so, say it with --allow-empty."

@@ -62,8 +62,9 @@ def test_a_judge_may_doubt() -> None:
 
 
 @pytest.mark.parametrize("scanned", [0, 10])
-def test_an_empty_plan_is_never_refused(scanned: int) -> None:
-    guard(plan_of(0, scanned), Doubtful(), max_fraction=0, max_changes=0)
+def test_an_empty_plan_is_never_too_large_but_may_be_doubted(scanned: int) -> None:
+    guard(plan_of(0, scanned), max_fraction=0, max_changes=0)
+    assert said(plan_of(0, scanned), Doubtful()) == f"Only {scanned} records?"
 
 
 def test_a_refusal_gives_every_reason_and_the_next_step_and_carries_the_report() -> None:

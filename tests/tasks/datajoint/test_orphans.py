@@ -20,7 +20,10 @@ DIGEST = "wxoyolcva2d3ahestrwypvbmn4"
 GONE_DIGEST = "abcdefghijklmnopqrstuvwxyz"
 OLD_HASH = "Zt3n0vXq-4h0FQe_5cC0p9yOeGmX1sR7uJkLwA2bD8E"
 HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
-FOREIGN = [Keep("foreign: in none of the run's schemas"), Keep("foreign: no name that DataJoint gives")]
+FOREIGN = [
+    Keep("foreign: in none of the run's schemas"),
+    Keep("foreign: no name that DataJoint gives in the run's schemas"),
+]
 
 
 def key(schema: Any, name: str, folds: str | None = None) -> str:
