@@ -271,6 +271,7 @@ def test_a14_what_was_uploaded_since_keeps_its_versions(toys: Any, versioned: An
 def test_a14_a_bucket_that_keeps_no_more_versions_still_has_the_old(toys: Any, suspended: Any) -> None:
     [one, other] = suspended.fill(2, b"12345")
     suspended.client.set_bucket_versioning(suspended.name, VersioningConfig(SUSPENDED))
+    time.sleep(1.1)  # in the same second nobody could say which of the two is the newer
     suspended.fill(2, b"67890")
     store = suspended.store("purge-versions")
     assert store.versioned
