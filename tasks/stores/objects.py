@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -20,6 +21,10 @@ from tasks.stores.s3_talk import Bucket
 if TYPE_CHECKING:
     from tasks.changes.plan import Plan
 
+AT_ONCE: Final = 8
+"""Parts of a batch that are changed at the same time, so that a far server's answers are not waited for one by one."""
+LEAST: Final = 25
+"""Objects in a part; for fewer, requests of their own are not worth it."""
 WAYS: Final = {
     Way.DELETE: s3_changes.delete,
     Way.PURGE: s3_changes.purge,
@@ -75,7 +80,12 @@ class Objects(ObjectStore):
 
     def change(self, way: Way, images: Mapping[Key, dict[str, Any]]) -> Results:
         """Look at the objects, and delete, purge, move aside or put back those that look as planned."""
-        return WAYS[way](self._bucket, {str(key): image for key, image in images.items()})
+        keys = sorted(map(str, images))
+        most = max(LEAST, math.ceil(len(keys) / AT_ONCE))
+        parts = [{key: images[key] for key in keys[at : at + most]} for at in range(0, len(keys), most)]
+        with ThreadPoolExecutor(AT_ONCE) as threads:  # left only when no request is under way, also by an exception
+            results = threads.map(lambda part: WAYS[way](self._bucket, part), parts)
+            return {key: result for part in results for key, result in part.items()}
 
 
 def retained(plan: Plan) -> int:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from tasks.changes.protocols import Outcome, Problem
 from tasks.stores.listing import Object
 from tasks.stores.object_store import aside_of, object_of, same_content
 from tasks.stores.s3_look import look
 from tasks.stores.s3_pages import Version
-from tasks.stores.s3_talk import PAGE, Bucket
-
-AT_ONCE: Final = 8
-"""Requests under way at the same time, so that a far server's answers are not waited for one by one."""
+from tasks.stores.s3_talk import Bucket
 
 Images = Mapping[str, Mapping[str, Any]]
 Results = dict[str, Outcome | Problem]
@@ -23,7 +18,7 @@ Results = dict[str, Outcome | Problem]
 
 def delete(bucket: Bucket, images: Images) -> Results:
     """Delete objects, a page's worth in one request."""
-    return _where_unchanged(bucket, images, bucket.remove, PAGE)
+    return _where_unchanged(bucket, images, bucket.remove)
 
 
 def set_aside(bucket: Bucket, images: Images) -> Results:
@@ -33,28 +28,16 @@ def set_aside(bucket: Bucket, images: Images) -> Results:
         copied: Results = {key: bucket.copy(key, etag, aside_of(key, images[key])) for key, etag in etags.items()}
         return copied | bucket.remove({key: etags[key] for key, result in copied.items() if result is Outcome.DONE})
 
-    return _where_unchanged(bucket, images, move, PAGE // AT_ONCE)
+    return _where_unchanged(bucket, images, move)
 
 
-def _where_unchanged(bucket: Bucket, images: Images, act: Callable[[dict[str, str]], Results], most: int) -> Results:
-    """Act on those that still look as planned, given with their etags: on one page's while the next is looked at."""
+def _where_unchanged(bucket: Bucket, images: Images, act: Callable[[dict[str, str]], Results]) -> Results:
+    """Act on those that still look as planned, given with their etags, right after each look."""
     results: Results = {}
-    acting: list[Future[Results]] = []
-    with ThreadPoolExecutor(AT_ONCE) as threads:  # left only when no request is under way, also by an exception
-        for looked in look(bucket, images):
-            etags = {key: stands.etag for key, stands in looked.items() if stands == object_of(images[key])}
-            acting += [threads.submit(act, dict(part)) for part in _parts(etags.items(), most)]
-            for key, stands in looked.items():
-                results[key] = Outcome.CONFLICT if stands else Outcome.ALREADY
-    for some in acting:
-        results |= some.result()
+    for looked in look(bucket, images):
+        results |= {key: Outcome.CONFLICT if stands else Outcome.ALREADY for key, stands in looked.items()}
+        results |= act({key: stands.etag for key, stands in looked.items() if stands == object_of(images[key])})
     return results
-
-
-def _parts(items: Collection[tuple[str, str]], most: int) -> Iterator[list[tuple[str, str]]]:
-    left = iter(items)
-    while part := list(islice(left, most)):
-        yield part
 
 
 def purge(bucket: Bucket, images: Images) -> Results:
@@ -64,8 +47,7 @@ def purge(bucket: Bucket, images: Images) -> Results:
     """
     results = delete(bucket, images)
     gone = [key for key, result in results.items() if result in (Outcome.DONE, Outcome.ALREADY)]
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        histories = dict(zip(gone, threads.map(bucket.versions, gone), strict=True))
+    histories = {key: bucket.versions(key) for key in gone}
     newer = {key for key, versions in histories.items() if _came_later(versions, object_of(images[key]))}
     own = {key: versions for key, versions in histories.items() if versions and key not in newer}
     refused = bucket.remove_versions([one for versions in own.values() for one in versions if one.object])
@@ -107,8 +89,7 @@ def put_back(bucket: Bucket, images: Images) -> Results:
             return Outcome.DONE if stands is not None and same_content(stands, there) else Outcome.CONFLICT
         return Outcome.CONFLICT if copied is Outcome.ALREADY else copied
 
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        results = dict(zip(images, threads.map(back, images), strict=True))
+    results = {key: back(key) for key in images}
     left = {asides[key]: now[asides[key]] for key, result in results.items() if result is Outcome.DONE}
     removed = bucket.remove({aside: there.etag for aside, there in left.items() if there})
     return results | {key: stays for key in images if isinstance(stays := removed.get(asides[key]), Problem)}

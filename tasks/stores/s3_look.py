@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from tasks.stores.key_ranges import folder_of
 from tasks.stores.listing import Object
-from tasks.stores.s3_talk import Bucket
+from tasks.stores.s3_talk import PAGE, Bucket
 
 WORTH: Final = 40
 """Objects that a page must settle; where it settles fewer, single requests are faster."""
-AT_ONCE: Final = 8
 
 
 def look(bucket: Bucket, keys: Collection[str]) -> Iterator[dict[str, Object | None]]:
@@ -21,19 +20,20 @@ def look(bucket: Bucket, keys: Collection[str]) -> Iterator[dict[str, Object | N
     A key is only taken for absent where a page has passed it by, in whichever order the server lists.
     """
     left = sorted(set(keys))
+    each = 1.0  # objects that were listed for one key so far: no more are asked for than the rest may take
     while left:
         after = just_before(left[0])
-        page = bucket.page(folder_of(left[0], left[-1]), after)
+        page = bucket.page(folder_of(left[0], left[-1]), after, most=min(PAGE, math.ceil(len(left) * each) + WORTH))
         listed = dict(page.objects)
         last = (page.objects[-1][0] if page.objects else after) if page.token else None
         settled = {key: listed.get(key) for key in left if key in listed or passed(after, key, last)}
         if len(settled) < min(WORTH, len(left)):
             break
         yield settled
+        each = len(page.objects) / len(settled)
         left = [key for key in left if key not in settled]
     if left:
-        with ThreadPoolExecutor(AT_ONCE) as threads:
-            yield dict(zip(left, threads.map(bucket.stands, left), strict=True))
+        yield {key: bucket.stands(key) for key in left}
 
 
 def just_before(key: str) -> str:

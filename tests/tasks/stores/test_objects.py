@@ -345,7 +345,7 @@ def test_undo_knows_its_own_copy_whose_answer_was_lost(
         return copy(self, key, *args, **options)
 
     monkeypatch.setattr(Bucket, "copy", cutting)
-    monkeypatch.setattr("tasks.stores.s3_changes.AT_ONCE", 1)
+    monkeypatch.setattr("tasks.stores.objects.AT_ONCE", 1)
     tally = toys.undo(plan, in_bucket.store("quarantine", bucket=in_bucket.bucket(chaos.port, retries=QUICK)))
     assert (chaos.cuts, tally.applied, tally.conflicts) == (1, 3, 0)
     assert (dict(in_bucket), in_bucket.quarantined()) == (dict.fromkeys(keys, b"content"), {})
@@ -501,7 +501,8 @@ def test_a_deletion_whose_request_or_answer_is_lost_is_looked_at_again(
             toys.finish(application, plan)
     tally = toys.finish(application, plan)
     gone = {key for key in keys if half(key, None) is ORPHAN}
-    assert (chaos.cuts, tally.applied, tally.conflicts, tally.kept) == (1, len(gone), 0, {})
+    assert chaos.cuts > 0
+    assert (tally.applied, tally.conflicts, tally.kept) == (len(gone), 0, {})
     assert set(in_bucket) == set(keys) - gone
 
 
