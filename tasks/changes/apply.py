@@ -24,7 +24,7 @@ CONFLICTS_NAMED: Final = 20
 SEGMENT: Final = 100_000
 SEGMENTS: Final = 50
 FRESH_SECONDS: Final = 1.0
-"""How long what the judge saw holds; a batch that had to wait longer, as for a retry, is looked at once more."""
+"""How long what a judge saw holds, unless its `fresh_seconds` say so; what had to wait longer is looked at again."""
 
 
 @dataclass
@@ -79,6 +79,7 @@ class Application:
         self.tally = Tally()
         self._store, self._undo = store, undo
         self._judge = judge if isinstance(judge, LooksAgain) else None
+        self._fresh: float = getattr(judge, "fresh_seconds", FRESH_SECONDS)
         self._planned = plan.batches(store.batch_size)
         self._batch: Batch | None = None
         self._ahead: Batch | None = None
@@ -92,7 +93,7 @@ class Application:
                 self._batch, self._ahead, self._tried = self._ahead or self._get_ready(), None, False
             if self._batch is None:
                 return False
-            if monotonic() - self._batch.looked > FRESH_SECONDS:
+            if monotonic() - self._batch.looked > self._fresh:
                 self._batch = self._look(self._batch.planned)
             self._apply(self._batch)
             self._batch = None
@@ -103,6 +104,8 @@ class Application:
         planned = next(self._planned, None)
         if planned is None:
             return None
+        if not self._fresh:
+            return Batch(planned, planned, {}, -math.inf)
         try:
             return self._look(planned)
         except StewardError:  # this batch may not be the next yet: it is looked at again in its turn

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -10,11 +11,13 @@ from tasks.datajoint.namespaces import Namespace
 from tasks.stores.file_objects import FileObjects
 from tasks.stores.files import Folder
 from tasks.stores.key_ranges import WHOLE, Prefix, Shard
+from tasks.stores.listing import Object
 from tasks.stores.object_store import Mode, ObjectStore
 from tasks.stores.objects import Objects
 from tasks.stores.quarantine import QUARANTINE
 from tasks.stores.s3_talk import Bucket
 
+EPOCH: Final = datetime.fromtimestamp(0, UTC)
 ASIDE: Final = "in the quarantine, until a run with --purge-after deletes them for good"
 OLD_VERSIONS: Final = "as old versions, for the bucket is versioned: mode purge-versions deletes those too"
 
@@ -49,6 +52,6 @@ def _open(
 
 def where_bytes_stay(store: ObjectStore) -> str | None:
     """Say where the bytes of removed objects stay, if they do."""
-    if store.undoable:
-        return ASIDE
-    return OLD_VERSIONS if isinstance(store, Objects) and store.versioned else None
+    if store.weigh(store.image(Object(1, "", EPOCH))):
+        return None
+    return ASIDE if store.undoable else OLD_VERSIONS

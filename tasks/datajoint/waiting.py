@@ -17,6 +17,8 @@ class Waiting:
     `unreferenced` is a judge of the same location without a grace of its own.
     """
 
+    fresh_seconds = 0.0
+
     def __init__(self, quarantine: str, past_grace: PastGrace, unreferenced: Unreferenced) -> None:
         self._inside = len(quarantine) + 1
         self._past_grace, self._unreferenced = past_grace, unreferenced

@@ -31,6 +31,7 @@ from sandbox.starting import start
 from tasks.changes.report import Report
 from tasks.stores.redis_hash import RedisHash
 from tests.conftest import SANDBOX
+from tests.flows.external_store import either, lab, modern, stores  # noqa: F401  # fixtures
 
 SAMPLES = Path(__file__).parents[2] / "sandbox" / "samples" / "datashare"
 COMMANDS = Path(sys.executable).parent

@@ -113,6 +113,15 @@ def test_c18_it_looks_again_before_each_batch_and_at_most_one_batch_ahead(toys: 
     assert judge.seen == [["k0", "k1", "k2"], ["k3", "k4", "k5"], ["k6", "k7", "k8"], ["k9"]]
 
 
+def test_a_judge_whose_sight_does_not_hold_is_asked_right_before_each_batch(toys: Any) -> None:
+    store, judge = toys.Store(RECORDS), Watcher()
+    judge.fresh_seconds = 0.0  # type: ignore[attr-defined]
+    application = Application(toys.plan(store, judge), store, judge)
+    for batches in (1, 2, 3, 4):
+        application.advance(1, Phase("apply", None))
+        assert len(judge.seen) == store.calls == batches
+
+
 def test_c18_a_batch_that_had_to_wait_is_looked_at_once_more(toys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(apply, "FRESH_SECONDS", 0)
     store, judge = toys.Store(RECORDS, breaks={0: 0}), Watcher()
