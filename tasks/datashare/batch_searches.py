@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any, Final, Literal, NoReturn
 
@@ -14,7 +15,9 @@ from tasks.stores.sql import SqlRows
 
 Orphans = Literal["keep", "value"]
 
-TASK: Final = table("task", column("id", String), column("name", String), column("result", Text))
+TASK: Final = table(
+    "task", column("id", String), column("name", String), column("result", Text), column("rowid", Integer)
+)
 SEARCH: Final = table(
     "batch_search",
     column("uuid", CHAR),
@@ -51,6 +54,8 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
+PLAIN: Final = re.compile(r'{"value":(0|-?[1-9][0-9]{0,17})}').fullmatch
+"""What nearly all results of the old form are; to decode them takes four times as long."""
 DECODE: Final = json.JSONDecoder(parse_constant=_no_constant).decode
 
 
@@ -60,7 +65,7 @@ class Unreadable(ValueError):
 
 def open_batch_searches(engine: Engine, server: str) -> SqlRows:
     """Open the tasks of batch searches, each with the counts of its batch search, to change their results."""
-    return SqlRows(engine, server, ROWS, TASK.c.id, TASK.c.result)
+    return SqlRows(engine, server, ROWS, TASK.c.id, TASK.c.result, rowid=TASK.c.rowid)
 
 
 def result_in(text: str) -> dict[str, Any]:
@@ -68,6 +73,8 @@ def result_in(text: str) -> dict[str, Any]:
 
     Raises Unreadable.
     """
+    if plain := PLAIN(text):
+        return {"value": int(plain[1])}
     try:
         result = DECODE(text)
     except ValueError as error:
@@ -120,7 +127,7 @@ class OldResult:
 
     def __call__(self, _key: Key, row: Sequence[Any]) -> Verdict:
         """Judge one task by its result and the counts of its batch search."""
-        _, text, search, results, without = row
+        _, text, search, results, without, *_ = row
         if text is None or text == "null":
             return NO_RESULT
         try:

@@ -8,13 +8,13 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnClause, Connection, Engine, Select, func, select, text
 
-from tasks.changes.errors import StoreDenied
+from tasks.changes.errors import StoreDenied, StoreUnavailable
 from tasks.changes.protocols import Action, Image, Key, Outcome
 from tasks.stores.sql_table import Columns, columns_of
 from tasks.stores.sql_talk import Talk
 
 PAGE_BYTES: Final = 4 << 20
-FIRST_PAGE, MOST_ROWS = 100, 5000
+FIRST_PAGE, MOST_ROWS = 100, 2000
 BATCH: Final = 900
 """So few that their locks are held for milliseconds; lists of 1000 keys and more are slow on MariaDB."""
 
@@ -42,17 +42,27 @@ class SqlRows:
     undoable = True
 
     def __init__(
-        self, engine: Engine, server: str, rows: Select[Any], key: ColumnClause[Any], *changed: ColumnClause[Any]
+        self,
+        engine: Engine,
+        server: str,
+        rows: Select[Any],
+        key: ColumnClause[Any],
+        *changed: ColumnClause[Any],
+        rowid: ColumnClause[Any] | None = None,
     ) -> None:
         """Open the rows of a database; `server` names it without secrets.
 
         The SELECT gives `key` and `changed`, columns of one table. The key is text or a whole number, never NULL, and
-        unique in the table and in the rows.
+        unique in the table and in the rows. SQLite also has `rowid`, where the table was not made without: the rows,
+        which then end with it, are read and rewritten in its order, that on the disk, and so several times as fast.
         """
         self.talk = Talk(engine, f"{server}#{key.table}")
-        self._rows, self._key, self._columns = rows, key, Columns(key, changed)
-        places = {one: place for place, one in enumerate(rows.selected_columns)}
-        self._key_place = places[key]
+        self._rowid = rowid if self.talk.dialect == "sqlite" else None
+        self._order = key if self._rowid is None else self._rowid
+        self._rows = rows if self._rowid is None else rows.add_columns(self._rowid)
+        self._columns = Columns(key, changed)
+        places = {one: place for place, one in enumerate(self._rows.selected_columns)}
+        self._key_place, self._order_place = places[key], places[self._order]
         self._places = [(one.name, places[one]) for one in changed]
 
     @property
@@ -68,20 +78,35 @@ class SqlRows:
         return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
 
     def count(self) -> int:
-        """Give the number of rows."""
-        return self.talk.number(select(func.count()).select_from(self._rows.subquery()))
+        """Give about the number of rows: where their conditions are of the key's table, what is joined is left out."""
+        where = [] if self._rows.whereclause is None else [self._rows.whereclause]
+        alone = select(func.count()).select_from(self._columns.table).where(*where)
+        whole = select(func.count()).select_from(self._rows.subquery())
+        return self.talk.number(whole if len(alone.get_final_froms()) > 1 else alone)
 
     def scan(self) -> Iterator[Sequence[tuple[Key, Sequence[Any]]]]:
         """Read all rows in pages of about 4 MiB, each a SELECT of its own, so that nothing is held meanwhile.
 
         The database orders the keys and finds the next page by the same rule, the collation of the key's column.
+        Raises StoreUnavailable where VACUUM numbered SQLite's rows anew meanwhile.
         """
+        version = self._version()
+        yield from self._pages()
+        if self._version() != version:
+            message = f"{self.talk.location} was vacuumed or altered while it was read; run it again."
+            raise StoreUnavailable(message)
+
+    def _version(self) -> int:
+        """Give a number that VACUUM changes."""
+        return 0 if self._rowid is None else self.talk.number(text("PRAGMA schema_version"))
+
+    def _pages(self) -> Iterator[Sequence[tuple[Key, Sequence[Any]]]]:
         size, rest = FIRST_PAGE, self._rows
-        while page := self.talk.read(rest.order_by(self._key).limit(size)):
+        while page := self.talk.read(rest.order_by(self._order).limit(size)):
             yield [(str(row[self._key_place]), row) for row in page]
             if len(page) < size:
                 return
-            rest = self._rows.where(self._key > page[-1][self._key_place])
+            rest = self._rows.where(self._order > page[-1][self._order_place])
             average = sum(self.weigh(self.image(row)) for row in page[::50]) // len(page[::50]) + 1
             size = max(1, min(4 * size, MOST_ROWS, PAGE_BYTES // average))
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
 from sqlalchemy import ColumnClause, Connection, String, TableClause, Update, select, update
 
 from tasks.changes.errors import StoreDenied
 from tasks.changes.protocols import Action, Image, Key
-from tasks.stores.sql_given import EXACTLY, parameters, values_given
+from tasks.stores.sql_given import EXACTLY, prepared, values_given
 
 KEY, OLD, NEW = "key_", "old_", "new_"
 
@@ -26,9 +26,10 @@ class Columns:
     """A table's key, text or a whole number, and those of its columns that change."""
 
     def __init__(self, key: ColumnClause[Any], changed: Iterable[ColumnClause[Any]]) -> None:
-        self._table, self._key, self._changed = cast("TableClause", key.table), key, list(changed)
+        self.table, self._key, self._changed = cast("TableClause", key.table), key, list(changed)
         self._key_type: type[str | int] = key.type.python_type
-        self._update: Update | None = None
+        self._names = [(OLD + one.name, NEW + one.name, one.name) for one in self._changed]
+        self._update: Callable[[Connection, Sequence[dict[str, Any]]], int] | None = None
 
     def lock(self, connection: Connection, keys: Iterable[Key]) -> dict[Key, dict[str, Any]]:
         """Lock the rows of these keys until the transaction ends, and give what stands in them."""
@@ -41,13 +42,15 @@ class Columns:
         """Rewrite the rows that hold exactly their before-images; give how many these were."""
         rows = [self._row(one) for one in actions]
         if self._update is None:
-            self._update = self._swapping(connection)
-        return connection.execute(self._update, parameters(connection, rows)).rowcount if rows else 0
+            self._update = prepared(connection, self._swapping(connection))
+        return self._update(connection, rows) if rows else 0
 
     def _row(self, action: Action) -> dict[str, Any]:
-        old = {OLD + name: value for name, value in columns_of(action.before).items()}
-        new = {NEW + name: value for name, value in columns_of(action.after).items()}
-        return {KEY: self._key_type(action.key), **old, **new}
+        before, after = columns_of(action.before), columns_of(action.after)
+        row: dict[str, Any] = {KEY: self._key_type(action.key)}
+        for old, new, name in self._names:
+            row[old], row[new] = before[name], after[name]
+        return row
 
     def _swapping(self, connection: Connection) -> Update:
         names = {prefix + one.name: one for prefix in (OLD, NEW) for one in self._changed}
@@ -56,5 +59,5 @@ class Columns:
         exactly = EXACTLY[connection.dialect.name]
         same = [exactly(one).is_not_distinct_from(exactly(given(OLD + one.name))) for one in texts]
         same += [one.is_not_distinct_from(given(OLD + one.name)) for one in self._changed if one not in texts]
-        change = update(self._table).where(self._key == given(KEY), *same)
+        change = update(self.table).where(self._key == given(KEY), *same)
         return change.values({one.name: given(NEW + one.name) for one in self._changed})

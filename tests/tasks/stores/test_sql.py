@@ -231,6 +231,17 @@ def test_whole_numbers_may_be_keys_and_values(notes: Notes) -> None:
     assert store.weigh({"n": 5}) == 0
 
 
+def test_a_count_is_that_of_the_rows_though_others_are_joined(database_url: str, notes: Notes) -> None:
+    notes.fill({"1": "a", "2": "b", "3": "b"})
+    store, joined = opened(database_url), NOTE.alias("joined")
+    rows = select(NOTE).select_from(NOTE.outerjoin(joined, joined.c.id == NOTE.c.id))
+    for condition, n in [(NOTE.c.text == "b", 2), (joined.c.text == "b", 2), (NOTE.c.text == joined.c.text, 3)]:
+        narrowed = SqlRows(store.talk.engine, "here", rows.where(condition), NOTE.c.id, NOTE.c.text)
+        assert narrowed.count() == n
+        assert len(seen_by(narrowed)) == n
+    store.talk.engine.dispose()
+
+
 def test_the_time_is_the_server_s(store: SqlRows) -> None:
     assert abs(store.now() - datetime.now(UTC)) < timedelta(seconds=10)
 
@@ -550,6 +561,43 @@ def file(tmp_path: Any) -> Iterator[Notes]:
 
 def file_of(notes: Notes) -> str:
     return f"sqlite:{notes.engine.url.database}"
+
+
+NUMBERED = table("note", column("id", String), column("text", Text), column("rowid", Integer))
+
+
+def numbered(notes: Notes) -> SqlRows:
+    rows = select(NUMBERED.c.id, NUMBERED.c.text)
+    return SqlRows(notes.engine, "here", rows, NUMBERED.c.id, NUMBERED.c.text, rowid=NUMBERED.c.rowid)
+
+
+def test_with_its_rowid_a_file_is_read_as_it_lies_on_the_disk(file: Notes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sql, "FIRST_PAGE", 7)
+    monkeypatch.setattr(sql, "MOST_ROWS", 9)
+    rows = {f"{i * 37 % 101:03}": "later" for i in range(101)}
+    file.clear()
+    file.fill(rows)
+    store = numbered(file)
+    assert seen_by(store) == list(rows.items())
+    assert store.apply([rewrite(key, "later", "new") for key in rows]) == [DONE] * 101
+    assert file.all() == dict.fromkeys(rows, "new")
+
+
+def test_rows_numbered_anew_meanwhile_are_not_overlooked(file: Notes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sql, "FIRST_PAGE", 10)
+    file.run("DELETE FROM note WHERE id < '050'")
+    pages = numbered(file).scan()
+    next(pages)
+    with file.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM"))
+    with pytest.raises(StoreUnavailable, match=r"here#note was vacuumed .*run it again"):
+        list(pages)
+
+
+@SERVERS
+def test_a_server_has_no_rowid_and_is_read_by_key(notes: Notes) -> None:
+    notes.fill({"2": "b", "1": "a"})
+    assert seen_by(numbered(notes)) == [("1", "a"), ("2", "b")]
 
 
 def test_a_file_that_cannot_be_written_can_be_planned_for(file: Notes) -> None:
