@@ -248,6 +248,16 @@ def test_a14_versions_are_purged_on_request_all_of_them(toys: Any, versioned: An
     assert toys.apply(plan, store).kept == {ALREADY.value: 1}
 
 
+def test_a14_more_versions_than_a_page_holds(toys: Any, versioned: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.stores.s3_talk.PAGE", 2)
+    for body in (b"1", b"22", b"333", b"4444", b"55555"):
+        [key, _] = versioned.fill(2, body)
+    assert [one.object.size for one in versioned.bucket().versions(key)] == [5, 4, 3, 2, 1]
+    store = versioned.store("purge-versions")
+    assert toys.apply(toys.plan(store, everything), store).applied == 2
+    assert versions_of(versioned) == {}
+
+
 def test_a14_a_purge_that_died_after_the_deletion_is_finished(toys: Any, versioned: Any) -> None:
     [key] = versioned.fill(1)
     store = versioned.store("purge-versions")
@@ -369,6 +379,27 @@ def test_a_copy_that_failed_behind_status_200_deletes_nothing(
     assert (application.tally.applied, len(in_bucket.quarantined())) == (3, 3)
 
 
+BUSY_KEY = (
+    b"<DeleteResult><Error><Key>%s</Key><Code>SlowDown</Code><Message>Slow down.</Message></Error></DeleteResult>"
+)
+
+
+@pytest.mark.parametrize("body", [FAILED, BUSY_KEY, b"", b"<html>"])
+def test_a13_a_deletion_that_failed_behind_status_200_is_tried_again(
+    toys: Any, in_bucket: Any, busy: BusyProxy, body: bytes
+) -> None:
+    keys = in_bucket.fill(3)
+    store = in_bucket.store(bucket=in_bucket.bucket(busy.port))
+    application = Application(toys.plan(in_bucket.store(), everything), store)
+    busy.answer = 200, body.replace(b"%s", keys[1].encode())
+    busy.busy, busy.busy_with = 1, {"POST"}
+    with pytest.raises(StoreUnavailable, match=r"is busy: |does not answer as S3 does"):
+        application.advance(3, Phase("apply", None))
+    assert (application.tally.handled, set(in_bucket)) == (0, set(keys))
+    application.advance(3, Phase("apply", None))
+    assert (application.tally.applied, len(in_bucket)) == (3, 0)
+
+
 def test_what_is_written_between_our_look_and_the_copy_stays(
     toys: Any, in_bucket: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -395,6 +426,18 @@ def test_what_was_purged_meanwhile_cannot_be_put_back(toys: Any, in_bucket: Any)
     toys.apply(plan, store)
     in_bucket.clear()
     assert toys.undo(plan, store).conflicts == 2
+
+
+def test_what_was_changed_in_quarantine_stays_there(toys: Any, in_bucket: Any) -> None:
+    keys = in_bucket.fill(2)
+    store = in_bucket.store("quarantine")
+    plan = toys.plan(store, everything)
+    toys.apply(plan, store)
+    [aside] = {action.before["aside"] for action in plan.first(2)}
+    in_bucket[f"{aside}/{keys[0]}"] = b"something else"
+    tally = toys.undo(plan, store)
+    assert (tally.applied, tally.conflicts, dict(in_bucket)) == (1, 1, {keys[1]: b"content"})
+    assert in_bucket.quarantined() == {keys[0]: b"something else"}
 
 
 def test_the_kind_and_the_notes_of_an_object_come_back_too(toys: Any, in_bucket: Any) -> None:
