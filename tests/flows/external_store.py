@@ -3,6 +3,8 @@
 import hashlib
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +58,12 @@ class ExternalStore:
 
     def blobs(self, tracked: int, orphans: int, beginning: str = "") -> list[str]:
         """Store so many of both; give the orphans."""
-        for n in range(tracked):
-            self.blob(f"{beginning}tracked {n}".encode(), tracked=True)
-        return [self.blob(f"{beginning}orphan {n}".encode(), tracked=False) for n in range(orphans)]
+        kinds = {"tracked": tracked, "orphan": orphans}
+        contents = [[f"{beginning}{kind} {i}".encode() for i in range(n)] for kind, n in kinds.items()]
+        self.schema.track("main", *(hashlib.md5(content).hexdigest() for content in contents[0]))
+        with ThreadPoolExecutor(8) as threads:
+            _, paths = (list(threads.map(partial(self.blob, tracked=False), some)) for some in contents)
+        return paths
 
     def record(self, *paths: object) -> None:
         """Write rows as DataJoint 2 does, whose JSON names these paths."""
@@ -98,35 +103,37 @@ class ExternalStore:
         return datajoint_clean(**self.arguments | {"dry_run": False} | options)
 
 
-def config_of(*stores: ExternalStore, **changes: str) -> str:
-    """Write the old tool's file for stores, all on MariaDB and S3; give its path."""
-    lines = []
-    for number, one in enumerate(stores):
-        assert isinstance(one.place, InBucket)
-        url, s3 = one.schema.engine.url, one.place.credentials
-        lines.append(f"""
+def config_of(*stores: ExternalStore, **settings: str) -> str:
+    """Write the old tool's file for stores whose rows are in MariaDB, with more settings per run; give its path."""
+    tables = "".join(map(_tables, range(len(stores)), stores, [settings] * len(stores)))
+    path = Path(os.environ["STEWARD_PLANS"]).parent / "datajoint-cleaner.toml"
+    path.write_text(tables)
+    return str(path)
+
+
+def _tables(number: int, store: ExternalStore, settings: dict[str, str]) -> str:
+    url, place = store.schema.engine.url, store.place
+    run = {"database_server": f"db{number}", "schema": store.schema.name, "store": "main"}
+    text = f"""
 [database_servers.db{number}]
 host = "{url.host}"
 port = {url.port}
 user = "{url.username}"
 password = "{url.password or ""}"
+"""
+    if isinstance(place, InBucket):
+        secret = place.credentials.secret_key
+        text += f"""
 [storage_servers.minio.s3_{number}]
-endpoint = "{s3.endpoint}"
-access_key = "{s3.access_key}"
-secret_key = "{s3.secret_key.get_secret_value() if s3.secret_key else ""}"
+endpoint = "{place.credentials.endpoint}"
+access_key = "{place.credentials.access_key}"
+secret_key = "{secret.get_secret_value() if secret else ""}"
 secure = false
-[[cleaning_runs]]
-database_server = "db{number}"
-schema = "{one.schema.name}"
-store = "main"
-storage_server = "minio.s3_{number}"
-bucket = "{one.place.name}"
-location = "{one.place.base}"
-""")
-        lines += [f'{key} = "{value}"' for key, value in changes.items()]
-    path = Path(os.environ["STEWARD_PLANS"]).parent / "datajoint-cleaner.toml"
-    path.write_text("\n".join(lines))
-    return str(path)
+"""
+        run |= {"storage_server": f"minio.s3_{number}", "bucket": place.name, "location": place.base}
+    else:
+        run |= {"kind": "file", "location": f"{store.store}/{place.base}"}
+    return text + "[[cleaning_runs]]\n" + "".join(f'{key} = "{value}"\n' for key, value in (run | settings).items())
 
 
 Stores = Callable[..., ExternalStore]

@@ -1,8 +1,8 @@
 """Fill stores with DataJoint 2, orphans among them; runs in a process of its own, as DataJoint's settings are global.
 
-`make_current.py make|read|gc DATABASE_URL S3_URL BUCKET FOLDER PREFIX`: `make` and `read` print what fetch reads, as
-JSON; `gc` prints what DataJoint's own collector takes for orphans. PREFIX begins the names of both schemas; FOLDER is
-where the file store lies.
+`make_current.py make|read DATABASE_URL S3_URL BUCKET FOLDER PREFIX`: both print what fetch reads, as JSON; `make` also
+what DataJoint's own collector takes for orphans. PREFIX begins the names of both schemas; FOLDER is where the file
+store lies.
 """
 
 from __future__ import annotations
@@ -146,15 +146,17 @@ def collected(name: str) -> dict[str, Any]:
 def main(command: str, *arguments: str) -> None:
     """Make the data, or only read it."""
     prefix = configure(list(arguments))
-    names = {salt: f"{prefix}{salt}" for salt in ("lab", "lab_v2")}
-    if command == "gc":
-        json.dump({name: collected(name) for name in names.values()}, sys.stdout)
-        return
-    tables = {salt: session(name) for salt, name in names.items()}
+    tables = {salt: session(f"{prefix}{salt}") for salt in ("lab", "lab_v2")}
     if command == "make":
         for salt, table in tables.items():
             fill(table, salt)
-    json.dump({key: value for table in tables.values() for key, value in fetched(table).items()}, sys.stdout)
+    json.dump(
+        {
+            "fetched": {key: value for table in tables.values() for key, value in fetched(table).items()},
+            "collected": {one.database: collected(one.database) for one in tables.values() if command == "make"},
+        },
+        sys.stdout,
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Schemas with references of both generations on real servers, and listings to judge by them."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -54,6 +54,11 @@ class Schema:
             else:
                 connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
 
+    def run_many(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        if rows:
+            with self.engine.begin() as connection:
+                connection.exec_driver_sql(statement, rows)  # type: ignore[arg-type]  # a list of tuples, too
+
     def drop(self) -> None:
         self.run(f"DROP SCHEMA IF EXISTS {self.quoted(self.name)}" + (" CASCADE" if self.is_postgres else ""))
 
@@ -61,9 +66,8 @@ class Schema:
         """Make the tracking table of a store, and rows in it."""
         table = self.full(f"~external_{store}")
         self.run(f"CREATE TABLE IF NOT EXISTS {table} {TRACKING}")
-        for one in hashes:
-            insert = f"INSERT INTO {table} (hash, size, attachment_name, filepath) VALUES (%s, 1, %s, %s)"
-            self.run(insert, bytes.fromhex(one), name, path)
+        insert = f"INSERT INTO {table} (hash, size, attachment_name, filepath) VALUES (%s, 1, %s, %s)"
+        self.run_many(insert, [(bytes.fromhex(one), name, path) for one in hashes])
 
     def column(self, codec: str = "<blob@main>", *stored: object, type_: str | None = None) -> str:
         """Make a table with a column of a codec, and rows in it; give its name."""
@@ -77,9 +81,9 @@ class Schema:
         return table
 
     def store(self, table: str, *stored: object) -> None:
-        for one in stored:
-            value = None if one is None else json.dumps({"path": one, "store": "main"} if isinstance(one, str) else one)
-            self.run(f"INSERT INTO {self.full(table)} (value) VALUES (%s)", value)
+        given = [{"path": one, "store": "main"} if isinstance(one, str) else one for one in stored]
+        values = [(None if one is None else json.dumps(one),) for one in given]
+        self.run_many(f"INSERT INTO {self.full(table)} (value) VALUES (%s)", values)
 
     def source(self, *stores: str, **options: Any) -> Source:
         """Declare the schema as a source of the location."""
