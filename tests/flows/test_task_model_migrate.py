@@ -226,7 +226,7 @@ def test_tasks_under_the_other_known_keys_are_reported_and_never_touched(tasks: 
 def test_apply_makes_the_same_judge_from_the_plan(tasks: Tasks) -> None:
     tasks.fill("g2")
     report = tasks.migrate(target="typed", dry_run=True)
-    judge = judge_of(open_plan(report.plan).header, open_store(tasks.credentials, tasks.key))
+    judge = judge_of(open_plan(report.plan).header, open_store(tasks.credentials, tasks.key), {})
     assert isinstance(judge, ToGeneration)
 
 
