@@ -58,7 +58,7 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # and no longer: this process may go on to tests that use another server
 def client(prefect: PrefectServer) -> Iterator[SyncPrefectClient]:
     with temporary_settings({PREFECT_API_URL: prefect.api_url}), SyncPrefectClient(prefect.api_url) as client:
         yield client
