@@ -18,8 +18,7 @@ REFERENCE = "{$ref: {block_document_slug: <type>/<document>}}"
 
 def references(parameters: Mapping[str, Any]) -> list[str]:
     """List the slugs of the block documents that the parameters refer to."""
-    refs = (value["$ref"] for value in parameters.values() if _is_reference(value))
-    return [ref["block_document_slug"] for ref in refs]
+    return [ref["block_document_slug"] for value in parameters.values() for ref in _refs(value)]
 
 
 def parameter_problems(
@@ -36,14 +35,12 @@ def parameter_problems(
     """
     given: dict[str, Any] = {}
     for name, value in parameters.items():
-        if not _is_reference(value):
-            yield from _unset(f"parameters.{name}", value, environ)
-            given[name] = _filled(value, environ)
-        elif problem := _reference_problem(flow, name, value["$ref"], types):
-            yield f"parameters.{name}: {problem}"
-            return
-        else:
-            given[name] = types[_type_of(value["$ref"])].model_construct()
+        for ref in _refs(value):
+            if problem := _reference_problem(flow, name, ref, types):
+                yield f"parameters.{name}: {problem}"
+                return
+        yield from _unset(f"parameters.{name}", value, environ)
+        given[name] = _filled(value, types, environ)
     yield from _refusals(flow, given, complete)
 
 
@@ -70,7 +67,7 @@ def server_problems(flow: Flow[..., Any], parameters: Mapping[str, Any]) -> Iter
     looks them up by the class's name; a block class whose title is not its name is not affected.
     """
     schema = cast("Any", parameter_schema(flow).model_dump_for_openapi())
-    given = {name: value for name, value in parameters.items() if _is_reference(value)}
+    given = {name: value for name, value in parameters.items() if _refs(value)}
     try:
         validate(given, schema, raise_on_error=True, ignore_required=True)
     except ValidationError:
@@ -80,8 +77,11 @@ def server_problems(flow: Flow[..., Any], parameters: Mapping[str, Any]) -> Iter
         )
 
 
-def _is_reference(value: object) -> bool:
-    return isinstance(value, dict) and "$ref" in value
+def _refs(value: object) -> list[Any]:
+    """Give what a parameter refers to: one block, or each of a list."""
+    if isinstance(value, list):
+        return [ref for one in value for ref in _refs(one)]
+    return [value["$ref"]] if isinstance(value, dict) and "$ref" in value else []
 
 
 def _type_of(ref: Mapping[str, str]) -> str:
@@ -108,13 +108,18 @@ def _block_types_of(annotation: object) -> list[object]:
 
 def _unset(where: str, value: object, environ: Mapping[str, str]) -> Iterator[str]:
     # Prefect drops a parameter whose variable is not set, without a word.
-    for text in [value] if isinstance(value, str) else []:
+    texts = value if isinstance(value, list) else [value]
+    for text in (one for one in texts if isinstance(one, str)):
         for name in TEMPLATE.findall(text):
             if name.startswith("$") and name[1:] not in environ:
                 yield f"{where}: {name} is not set and has no default in definitions.environment"
 
 
-def _filled(value: Any, environ: Mapping[str, str]) -> Any:
+def _filled(value: Any, types: Mapping[str, type[Block]], environ: Mapping[str, str]) -> Any:
+    if isinstance(value, list):
+        return [_filled(one, types, environ) for one in value]
+    if refs := _refs(value):
+        return types[_type_of(refs[0])].model_construct()
     if not isinstance(value, str):
         return value
     return TEMPLATE.sub(lambda match: environ.get(match[1].lstrip("$"), match[0]), value)

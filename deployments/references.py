@@ -19,6 +19,8 @@ def pin_references(client: SyncPrefectClient, deployments: Collection[str]) -> I
 
 
 def _pinned(client: SyncPrefectClient, value: Any) -> Any:
+    if isinstance(value, list):
+        return [_pinned(client, one) for one in value]
     slug = value.get("$ref", {}).get("block_document_slug") if isinstance(value, dict) else None
     if slug is None:
         return value

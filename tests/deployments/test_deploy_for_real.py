@@ -39,7 +39,7 @@ with tags("steward"):
     doomed()
 """
 JOBS = ("hmap-clean", "task-model-migrate", "batch-search-migrate", "apply", "undo")
-ALL = {"hmap-clean/nightly", *(f"{job}/on-demand" for job in JOBS)}
+ALL = {"hmap-clean/nightly", "datajoint-clean/lab", *(f"{job}/on-demand" for job in JOBS)}
 LISTS = ("deployments", "block_documents", "block_types", "work_pools", "automations", "flow_runs", "flows")
 
 
@@ -88,7 +88,7 @@ def test_a_second_deploy_doubles_nothing(client: SyncPrefectClient, deployed: De
     assert {name: len(ids) for name, ids in before.items()} == {
         "deployments": len(ALL),
         "schedules": 1,
-        "block_documents": 4,
+        "block_documents": 6,
         "work_pools": 1,
         "automations": 4,
         "limits": 1,
@@ -116,6 +116,10 @@ def test_it_arrives_as_written(client: SyncPrefectClient, deployed: Deployed) ->
         {"prefect.deployments.steps.set_working_directory": {"directory": "{{ $STEWARD_HOME }}"}}
     ]
     assert client.read_deployment_by_name("hmap-clean/on-demand").parameters["dry_run"] is True
+    lab = client.read_deployment_by_name("datajoint-clean/lab").parameters
+    server = client.read_block_document_by_name("lab", "datajoint-credentials")
+    assert lab["databases"] == [{"$ref": {"block_document_id": str(server.id)}}]
+    assert (lab["schemas"], lab["location"], lab["dry_run"]) == (["lab"], "datajoint", True)
 
 
 @pytest.mark.usefixtures("deployed")

@@ -21,7 +21,12 @@ from pydantic import Field
 from blocks.redis_credentials import RedisCredentials
 
 @flow(name="sample")
-def sample(redis: RedisCredentials, folder: str, share: Annotated[float, Field(le=1)] = 0.5) -> None: ...
+def sample(
+    redis: RedisCredentials,
+    folder: str,
+    share: Annotated[float, Field(le=1)] = 0.5,
+    others: list[RedisCredentials] = [],
+) -> None: ...
 """
 GOOD = """
 name: sample
@@ -91,6 +96,12 @@ BROKEN = {
         {"$ref": {"block_document_id": "b574e9d5-3345-4c0a-8591-7c6cff41e6bc"}},
         "write a block as",
     ),
+    "block of another type in a list": (
+        "deployments.0.parameters.others",
+        [{"$ref": {"block_document_slug": "database-credentials/one"}}],
+        "parameters.others: sample takes no database-credentials here",
+    ),
+    "variable in a list without a value": ("deployments.0.parameters.others", ["{{ $NOWHERE }}"], "NOWHERE is not set"),
     "block template, stored in clear text": (
         "deployments.0.parameters.folder",
         "{{ prefect.blocks.redis-credentials.one.url }}",
@@ -153,6 +164,11 @@ def test_a_broken_one_is_refused(project: Path, place: str, value: object, says:
         lint.check(project, TYPES, environ={"REDIS_PASSWORD": "hunter2"})
     assert says in str(refusal.value)
     assert "hunter2" not in str(refusal.value)
+
+
+def test_blocks_in_a_list_are_found(project: Path) -> None:
+    change(project, "deployments.0.parameters.others", [{"$ref": {"block_document_slug": "redis-credentials/two"}}])
+    assert lint.check(project, TYPES, environ={}).documents.keys() == {"redis-credentials/one", "redis-credentials/two"}
 
 
 def test_every_problem_is_named_at_once(project: Path) -> None:

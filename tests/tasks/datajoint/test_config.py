@@ -1,5 +1,6 @@
 """The old tool's file is read as it is; what is wrong in a file is said by file, table and key, without a secret."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -221,3 +222,19 @@ def test_no_secret_is_printed(read: Read) -> None:
     assert not any(
         secret in str(config.parameters(config.cleaning_runs[0])) for secret in ("mypassword", "my_secret_key")
     )
+
+
+DOC = (Path(__file__).parents[3] / "docs" / "datajoint-clean.md").read_text()
+
+
+def test_the_runbook_s_example_is_a_file_that_is_read(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", DOC, re.DOTALL)
+    (tmp_path / "file.toml").write_text(example)
+    assert read_config(tmp_path / "file.toml").cleaning_runs[0].schemas == ["lab"]
+
+
+def test_the_runbook_names_every_key_of_a_run_and_no_other() -> None:
+    rows = DOC.split("| key of a run |")[1].split("\n\n")[0].splitlines()[2:]
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    known = {"database_server", "schema", "store"} | CleaningRun.model_fields.keys() - {"servers", "schemas", "stores"}
+    assert named == known
