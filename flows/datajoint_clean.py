@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 from prefect import flow
-from pydantic import Field
 
 from blocks.datajoint_credentials import DataJointCredentials
 from blocks.object_store_credentials import ObjectStoreCredentials
@@ -16,38 +14,30 @@ from tasks.changes.apply import apply_plan
 from tasks.changes.approval import ask_approval
 from tasks.changes.guard import guard
 from tasks.changes.naming import name_after_mode
-from tasks.changes.options import Approve, Described, DryRun, Duration, MaxChanges, MaxFraction, Plans
+from tasks.changes.options import Approve, DryRun, Duration, MaxChanges, MaxFraction, Plans
 from tasks.changes.plan import make_plan
 from tasks.changes.report import Report, report
 from tasks.datajoint.config import read_config
 from tasks.datajoint.judging import judge_of_quarantine, judge_of_store
 from tasks.datajoint.layout import AS_USUAL, Generations, Layout
 from tasks.datajoint.opening import open_objects, open_quarantine
+from tasks.datajoint.options import (
+    DAY,
+    AllowEmpty,
+    Bucket,
+    Databases,
+    Grace,
+    Judged,
+    Location,
+    Modes,
+    Named,
+    Part,
+    PurgeAfter,
+    Schemas,
+)
 from tasks.datajoint.orphans import Unreferenced
 from tasks.datajoint.waiting import Waiting
 from tasks.stores.object_store import Mode, ObjectStore
-
-DAY = timedelta(days=1)
-Bucket = Annotated[ObjectStoreCredentials | str, Described("The bucket of the store, or the folder of a file store.")]
-Databases = Annotated[
-    list[DataJointCredentials],
-    Field(min_length=1),
-    Described("Every database server whose rows may reference objects at the location, all schemas and store names."),
-]
-Location = Annotated[str, Described("The location in the bucket, as in DataJoint's settings; empty for a file store.")]
-Schemas = Annotated[list[str], Field(min_length=1), Described("The schemas whose objects may go.")]
-Judged = Annotated[Generations, Described("Whose objects may go, where the tables show that they are in use.")]
-Named = Annotated[Layout, Described("How the store names its objects, where not as DataJoint does by itself.")]
-Grace = Annotated[Duration, Described("Keep objects written less than this ago, by the store's clock, such as 36h.")]
-Modes = Annotated[
-    Mode,
-    Described("delete; quarantine, which only moves objects aside; purge-versions, which deletes old versions too."),
-]
-PurgeAfter = Annotated[
-    Duration | None, Described("Delete for good what lies in the quarantine for so long, such as 30d, and do no more.")
-]
-Part = Annotated[str, Described("One worker's part of the objects, such as 2/4.")]
-AllowEmpty = Annotated[bool, Described("Go on though there are no references, or none of them is in the listing.")]
 
 ConfigFile = Annotated[str, Parameter(("--config-file", "-c"), help="The file that says what to clean.")]
 Nth = Annotated[int | None, Parameter(help="Do only this one of the file's cleaning_runs, counted from 1.")]

@@ -9,7 +9,21 @@ from posixpath import normpath
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Dialect, Select, Text, cast, column, func, literal_column, or_, select, table
+from sqlalchemy import (
+    ColumnElement,
+    Dialect,
+    Select,
+    Text,
+    cast,
+    column,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    table,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 
 from tasks.changes.errors import SourceUnreadable
 from tasks.datajoint.catalogs import Holds, Place
@@ -71,13 +85,18 @@ def select_wanted(place: Place, wanted: Wanted, dialect: Dialect) -> Select[Any]
     if place.holds == "hash of 0.11":
         return select_all(place).where(values.in_(path.rpartition("/")[2] for path in wanted.paths))
     path, digest = (_in_json(values, name, dialect) for name in ("path", "hash"))
-    return select_all(place).where(or_(path.in_(wanted.paths), digest.in_(wanted.digests)))
+    return select_all(place).where(or_(_trimmed(path, dialect).in_(wanted.paths), digest.in_(wanted.digests)))
 
 
 def _in_json(values: ColumnElement[Any], name: str, dialect: Dialect) -> ColumnElement[str]:
     if dialect.name == "postgresql":
-        return values.op("->>")(literal_column(f"'{name}'"))
+        return cast(values, JSONB).op("->>")(literal_column(f"'{name}'"))
     return func.json_unquote(func.json_extract(values, f"$.{name}"))
+
+
+def _trimmed(path: ColumnElement[str], dialect: Dialect) -> ColumnElement[str]:
+    """Give a path without slashes at its ends."""
+    return func.btrim(path, "/") if dialect.name == "postgresql" else func.trim(literal("/").op("FROM")(path))
 
 
 class Reference(NamedTuple):

@@ -262,6 +262,13 @@ def test_what_of_a_batch_is_referenced_now_is_asked_anew(schema: Any) -> None:
     assert references.still([]) == set()
 
 
+@pytest.mark.parametrize("type_", [None, "text"])
+@pytest.mark.parametrize("written", ["{}", "/{}", "{}/"])
+def test_what_is_asked_anew_is_found_whatever_the_type_and_the_slashes(schema: Any, type_: str, written: str) -> None:
+    schema.column("<object@main>", written.format(OBJECT), type_=type_)
+    assert References([schema.source()], GRAMMAR).still([f"{OBJECT}/.zattrs"]) == {f"{OBJECT}/.zattrs"}
+
+
 def test_what_of_a_batch_is_tracked_now_is_asked_anew(lab: Any) -> None:
     lab.track("main")
     grammar = Grammar(Namespace(schemas=(lab.name,)))
