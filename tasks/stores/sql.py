@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -61,6 +62,7 @@ class SqlRows:
         self._order = key if self._rowid is None else self._rowid
         self._rows = rows if self._rowid is None else rows.add_columns(self._rowid)
         self._columns = Columns(key, changed)
+        self._worker = None if self.talk.dialect == "sqlite" else ThreadPoolExecutor(1)
         places = {one: place for place, one in enumerate(self._rows.selected_columns)}
         self._key_place, self._order_place = places[key], places[self._order]
         self._places = [(one.name, places[one]) for one in changed]
@@ -129,6 +131,13 @@ class SqlRows:
         except Meddled:
             return self._look_and_apply(actions)
         return [Outcome.DONE] * len(actions)
+
+    def begin(self, actions: Sequence[Action]) -> Callable[[], list[Outcome]]:
+        """Begin to apply; a server works on it while this process gets the next batch ready."""
+        if self._worker:
+            return self._worker.submit(self.apply, actions).result
+        outcomes = self.apply(actions)
+        return lambda: outcomes
 
     def _look_and_apply(self, actions: Sequence[Action]) -> list[Outcome]:
         """Lock the rows before they are compared, so that what is seen is what is overwritten.

@@ -338,6 +338,19 @@ def test_what_was_looked_at_cannot_change_before_it_is_rewritten(store: SqlRows,
     assert locked == ["1"]  # not at the first try, which does not look
 
 
+@SERVERS
+def test_a_batch_that_was_begun_is_not_waited_for_until_its_outcomes_are_asked(store: SqlRows, notes: Notes) -> None:
+    notes.fill({"1": "old", "2": "changed"})
+    with notes.engine.connect() as other:
+        other.execute(text("UPDATE note SET text = 'mine' WHERE id = '1'"))
+        outcomes = store.begin([rewrite("1", "old", "new"), rewrite("2", "old", "new")])
+        other.rollback()
+    assert outcomes() == [DONE, CONFLICT]
+    notes.run("DROP TABLE note")
+    with pytest.raises(StoreDenied, match="note"):
+        store.begin([rewrite("1", "new", "old")])()
+
+
 @pytest.mark.parametrize("ends", ["commit", "rollback"])
 def test_what_an_unanswered_transaction_did_is_waited_for(store: SqlRows, notes: Notes, ends: str) -> None:
     notes["row"] = "old"
