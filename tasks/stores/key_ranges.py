@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from os.path import commonprefix
 from typing import Final, NamedTuple, Self
 
@@ -72,9 +73,12 @@ class Range(NamedTuple):
         return self.first < after and not self.ends_before(folder)
 
 
-def ranges_of(prefixes: Iterable[Prefix], shard: Shard = WHOLE) -> list[Range]:
-    """Give the ranges that a worker reads. Every key under a prefix lies in exactly one range of one worker."""
-    return [part for turn, prefix in enumerate(_apart(prefixes)) if (part := _part(prefix, shard, turn)) is not None]
+def ranges_of(prefixes: Iterable[Prefix], shard: Shard = WHOLE, pieces: int = 1) -> list[Range]:
+    """Give the ranges that a worker reads, `pieces` of each prefix that has digits.
+
+    Every key under a prefix lies in exactly one range of one worker.
+    """
+    return [part for turn, prefix in enumerate(_apart(prefixes)) for part in _parts(prefix, shard, turn, pieces)]
 
 
 def _apart(prefixes: Iterable[Prefix]) -> Iterator[Prefix]:
@@ -86,11 +90,13 @@ def _apart(prefixes: Iterable[Prefix]) -> Iterator[Prefix]:
             yield prefix
 
 
-def _part(prefix: Prefix, shard: Shard, turn: int) -> Range | None:
+def _parts(prefix: Prefix, shard: Shard, turn: int, pieces: int) -> list[Range]:
     text, digits = prefix
     if not digits:
-        return Range(text, text, None) if turn % shard.of == shard.number - 1 else None
+        return [Range(text, text, None)] if turn % shard.of == shard.number - 1 else []
     twos = [text + one + other for one in digits for other in digits]
-    # The first worker begins, and the last ends, with whatever else there is: each key has one reader.
-    cuts = [text, *(twos[len(twos) * n // shard.of] for n in range(1, shard.of))]
-    return Range(text, cuts[shard.number - 1], cuts[shard.number] if shard.number < shard.of else None)
+    whole = shard.of * pieces
+    # The first range begins, and the last ends, with whatever else there is: each key has one reader.
+    cuts = [text, *(twos[len(twos) * n // whole] for n in range(1, whole)), None]
+    own = slice((shard.number - 1) * pieces, shard.number * pieces + 1)
+    return [Range(text, first, end) for first, end in pairwise(cuts[own]) if first is not None and first != end]

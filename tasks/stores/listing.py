@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from datetime import datetime
+from itertools import islice
 from struct import Struct
 from typing import Any, BinaryIO, Final, NamedTuple, TypeVar
 
@@ -33,14 +34,19 @@ LENGTH: Final = Struct("<I")
 _decode: Final = msgpack.Decoder(list[tuple[Any, Object]]).decode  # a key is text or bytes
 
 
-def ahead(pages: Iterable[T]) -> Iterator[T]:
-    """Get the next page while the caller works on the last."""
-    source = iter(pages)
-    with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(next, source, None)
-        while (page := coming.result()) is not None:
-            coming = thread.submit(next, source, None)
-            yield page
+def ahead(listings: Iterable[Iterator[T]], at_once: int = 1) -> Iterator[T]:
+    """Get the next pages of listings, of some at the same time, while the caller works on the last."""
+    waiting = iter(listings)
+    with ThreadPoolExecutor(at_once) as threads:
+        coming = {threads.submit(next, one, None): one for one in islice(waiting, at_once)}
+        while coming:
+            for ready in wait(coming, return_when=FIRST_COMPLETED).done:
+                listing, page = coming.pop(ready), ready.result()
+                follows = next(waiting, None) if page is None else listing
+                if follows:
+                    coming[threads.submit(next, follows, None)] = follows
+                if page is not None:
+                    yield page
 
 
 def spooled(pages: Iterable[Page]) -> Iterator[Page]:
@@ -51,7 +57,7 @@ def spooled(pages: Iterable[Page]) -> Iterator[Page]:
     """
     with tempfile.TemporaryFile(prefix="steward-listing-") as file:
         with zstandard.ZstdCompressor(level=1).stream_writer(file, closefd=False) as packed:
-            for page in ahead(pages):
+            for page in pages:
                 body = msgpack.encode(page)
                 packed.write(LENGTH.pack(len(body)) + body)
         file.seek(0)

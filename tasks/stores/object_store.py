@@ -13,10 +13,10 @@ from typing import Any, Final, Literal
 
 from tasks.changes.protocols import Action, Image, Key, Outcome, Problem, text_of
 from tasks.stores.key_ranges import WHOLE, Prefix, Range, Shard, folder_of, ranges_of
-from tasks.stores.listing import Object, Page, spooled
+from tasks.stores.listing import Object, Page, ahead, spooled
 from tasks.stores.quarantine import QUARANTINE, stamped
 
-BATCH: Final = 1000
+BATCH: Final = 2000
 
 Mode = Literal["delete", "quarantine", "purge-versions"]
 Results = Mapping[Any, Outcome | Problem]
@@ -77,6 +77,7 @@ class ObjectStore(ABC):
     """
 
     batch_size = BATCH
+    listings_at_once = 1
 
     def __init__(
         self,
@@ -90,7 +91,7 @@ class ObjectStore(ABC):
         self.location = f"{base}/{folder_of(*(prefix.text for prefix in prefixes))}"
         self.undoable = mode == "quarantine"
         self._mode, self._quarantine = mode, quarantine.strip("/") + "/"
-        self._ranges = ranges_of(prefixes, shard)
+        self._ranges = ranges_of(prefixes, shard, self.listings_at_once)
         self._notice: Callable[[Page], None] = lambda _: None
 
     @abstractmethod
@@ -121,7 +122,8 @@ class ObjectStore(ABC):
 
     def scan(self) -> Iterator[Page]:
         """List everything, and only then give the first page: what the judge reads at it is newer than the listing."""
-        return spooled(self._noticed(page) for keys in self._ranges for page in self._pages(keys))
+        listings = (self._pages(keys) for keys in self._ranges)
+        return spooled(self._noticed(page) for page in ahead(listings, self.listings_at_once))
 
     def _noticed(self, page: Page) -> Page:
         self._notice(page)

@@ -21,7 +21,7 @@ from tasks.stores.s3_talk import Bucket
 if TYPE_CHECKING:
     from tasks.changes.plan import Plan
 
-AT_ONCE: Final = 8
+AT_ONCE: Final = 16
 """Parts of a batch that are changed at the same time, so that a far server's answers are not waited for one by one."""
 LEAST: Final = 25
 """Objects in a part; for fewer, requests of their own are not worth it."""
@@ -39,6 +39,8 @@ class Objects(ObjectStore):
     S3 has no deletion that compares sizes and times. So objects are listed again just before they are changed, and
     their etags go with the request, which some servers (AWS, SeaweedFS) compare and others ignore.
     """
+
+    listings_at_once = 4
 
     def __init__(
         self,

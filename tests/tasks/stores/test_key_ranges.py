@@ -11,9 +11,9 @@ TEXTS = st.text("a0fz9-./~é/", max_size=6)
 PREFIXES = st.lists(st.builds(Prefix, TEXTS, st.sampled_from(["", HEX, BASE32])), max_size=4)
 
 
-@given(PREFIXES, TEXTS, st.integers(1, MOST))
-def test_each_key_has_one_reader(prefixes: list[Prefix], key: str, of: int) -> None:
-    readers = [part for number in range(1, of + 1) for part in ranges_of(prefixes, Shard(number, of))]
+@given(PREFIXES, TEXTS, st.integers(1, MOST), st.integers(1, 5))
+def test_each_key_has_one_reader(prefixes: list[Prefix], key: str, of: int, pieces: int) -> None:
+    readers = [part for number in range(1, of + 1) for part in ranges_of(prefixes, Shard(number, of), pieces)]
     assert sum(part.holds(key) for part in readers) == any(key.startswith(prefix.text) for prefix in prefixes)
 
 
@@ -32,6 +32,12 @@ def test_hashes_are_shared_evenly(digits: str, of: int) -> None:
         for number in range(1, of + 1)
     ]
     assert max(counts) - min(counts) <= 1
+
+
+def test_a_prefix_with_digits_is_read_in_pieces() -> None:
+    pieces = ranges_of([Prefix("p/", HEX), Prefix("q/")], Shard(2, 2), 4)
+    assert [part.first for part in pieces] == ["p/80", "p/a0", "p/c0", "p/e0", "q/"]
+    assert [part.end for part in pieces] == ["p/a0", "p/c0", "p/e0", None, None]
 
 
 def test_prefixes_without_digits_are_dealt_out_whole() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -71,8 +72,32 @@ def test_memory_does_not_grow_with_the_listing() -> None:
 
 def test_the_next_page_is_read_meanwhile_and_no_further() -> None:
     read: list[int] = []
-    taken = list(islice(ahead(pages(5, read)), 2))
+    taken = list(islice(ahead([pages(5, read)]), 2))
     assert (len(taken), len(read)) in ((2, 2), (2, 3))
+
+
+def test_listings_are_read_at_the_same_time_each_page_once() -> None:
+    together = Barrier(2, timeout=20)
+
+    def listing(name: str) -> Iterator[str]:
+        for place in range(3):
+            if name in "ab":
+                together.wait()
+            yield f"{name}{place}"
+
+    found = list(ahead([listing("a"), listing("b"), listing("c")], 2))
+    assert sorted(found) == ["a0", "a1", "a2", "b0", "b1", "b2", "c0", "c1", "c2"]
+    assert [one for one in found if one[0] == "a"] == ["a0", "a1", "a2"]
+
+
+def test_one_listing_that_breaks_breaks_all() -> None:
+    def broken() -> Iterator[str]:
+        yield "b0"
+        message = "torn"
+        raise SourceUnreadable(message)
+
+    with pytest.raises(SourceUnreadable, match="torn"):
+        list(ahead([iter(["a0", "a1"]), broken()], 2))
 
 
 ONE = "<Contents><Key>{key}</Key><Size>1</Size><ETag>&#34;x&#34;</ETag><LastModified>{at}</LastModified></Contents>"

@@ -113,7 +113,7 @@ def test_shards_share_the_listing_among_them(in_bucket: Any, busy: BusyProxy) ->
         bucket, before = in_bucket.bucket(busy.port), busy.passed
         store = in_bucket.store(prefixes=prefixes, shard=Shard(number, 5), bucket=bucket)
         seen += [key for page in store.scan() for key, _ in page]
-        assert busy.passed - before <= 2, "no worker lists it all"
+        assert busy.passed - before <= 4, "no worker lists it all"
     assert sorted(seen) == sorted(keys)
 
 
