@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from flows.command import arguments_of
-from flows.jobs import flow_of, module_of
+from flows.command import runs_of
+from flows.jobs import flow_of, module_of, reader_of
 from tasks.changes import plan
 from tasks.changes.apply import Application
 
@@ -35,7 +35,7 @@ if __name__ == "__main__":
     job.make_judge = timed("plan", job.make_judge)  # it reads what it judges by
     plan.write_plan = timed("plan", plan.write_plan)
     Application.advance = timed("apply", Application.advance)  # type: ignore[method-assign]
-    arguments = arguments_of(flow, given, live=True)
+    [arguments] = runs_of(flow, given, reader_of(name), live=True)
     print('"begun"', flush=True)
     began = time.perf_counter()
     report = flow(**arguments)

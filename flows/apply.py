@@ -6,7 +6,7 @@ from typing import Annotated
 
 from prefect import flow
 
-from blocks import Credentials
+from blocks.credentials import Credentials
 from flows.jobs import given_for, judge_of, store_of
 from tasks.changes.apply import apply_plan
 from tasks.changes.guard import guard

@@ -26,7 +26,7 @@ from tasks.changes.protocols import Judge, Store
 if TYPE_CHECKING:  # listing the jobs needs no Prefect, which takes a second to import
     from prefect import Flow
 
-    from blocks import Credentials
+    from blocks.credentials import Credentials
 
 NOT_JOBS = ("cli", "command", "jobs", "log_file", "plans", "private_server")
 Reader = Callable[..., list[dict[str, Any]]]

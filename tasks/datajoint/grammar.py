@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from string import Formatter
 from typing import Final, NamedTuple
 
@@ -50,6 +51,8 @@ PARTS: Final = {
     "primary_key": PAIRS,
     "inside": r"(?:/.+)?",
 }
+REMEMBERED: Final = 1 << 12
+"""Paths whose meaning is remembered: those of a batch are asked for several times."""
 OBJECT: Final = r"[a-z_][a-z0-9_]*_[A-Za-z0-9_-]{%d}(?:\.[^/]+?)?"
 
 
@@ -130,6 +133,7 @@ class Grammar:
             if form.generation in namespace.generations
         ]
         self._filepaths = tuple(f"{folder}/" for folder in namespace.filepaths)
+        self.read = lru_cache(REMEMBERED)(self._read)
 
     def path_of(self, key: str) -> str | None:
         """Give a key's path relative to the location, or None where it lies outside."""
@@ -139,7 +143,7 @@ class Grammar:
         """Give the key of a path."""
         return self._prefix + path
 
-    def read(self, path: str) -> Meaning | Foreign:
+    def _read(self, path: str) -> Meaning | Foreign:
         """Say what a path means."""
         for form, match in self._forms:
             if (found := match(path)) and _folded(form, parts := found.groupdict()):

@@ -20,17 +20,19 @@ def look(bucket: Bucket, keys: Collection[str]) -> Iterator[dict[str, Object | N
     A key is only taken for absent where a page has passed it by, in whichever order the server lists.
     """
     left = sorted(set(keys))
-    each = 1.0  # objects that were listed for one key so far: no more are asked for than the rest may take
-    while left:
+    worth = True
+    while left and worth:
         after = just_before(left[0])
-        page = bucket.page(folder_of(left[0], left[-1]), after, most=min(PAGE, math.ceil(len(left) * each) + WORTH))
+        most = min(PAGE, math.ceil(len(left) * bucket.listed_for_one) + WORTH)
+        page = bucket.page(folder_of(left[0], left[-1]), after, most=most)
         listed = dict(page.objects)
         last = (page.objects[-1][0] if page.objects else after) if page.token else None
         settled = {key: listed.get(key) for key in left if key in listed or passed(after, key, last)}
-        if len(settled) < min(WORTH, len(left)):
-            break
         yield settled
-        each = len(page.objects) / len(settled)
+        worth = len(settled) >= min(WORTH, len(left))
+        found = [place for place, (key, _) in enumerate(page.objects, 1) if key in settled]
+        if len(found) >= WORTH:
+            bucket.listed_for_one = found[-1] / len(found)
         left = [key for key in left if key not in settled]
     if left:
         yield {key: bucket.stands(key) for key in left}

@@ -44,6 +44,8 @@ class Bucket:
 
     def __init__(self, client: Minio, name: str, location: str) -> None:
         self.name, self.location = name, location
+        self.listed_for_one = 1.0
+        """Objects that a listing lately went through to look at one again; pages for that are made as large."""
         self._client = client
 
     def now(self, prefix: str = "") -> datetime:

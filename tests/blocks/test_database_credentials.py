@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from blocks import DatabaseCredentials
+from blocks.database_credentials import DatabaseCredentials
 from blocks.errors import UnusableCredentials
 
 SECRET = "p@:/?#%&+s3cret é€"

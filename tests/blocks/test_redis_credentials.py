@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from redis import Connection, Redis, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import AuthenticationError
 
-from blocks import RedisCredentials
+from blocks.redis_credentials import RedisCredentials
 
 SECRET = "p@:/?#%s3cret é"
 QUOTED = "p%40%3A%2F%3F%23%25s3cret%20%C3%A9"

@@ -12,7 +12,8 @@ from urllib.parse import quote, urlsplit
 import pytest
 from sqlalchemy import Engine, event, text
 
-from blocks import DatabaseCredentials, RedisCredentials
+from blocks.database_credentials import DatabaseCredentials
+from blocks.redis_credentials import RedisCredentials
 from flows.apply import apply
 from flows.batch_search_migrate import batch_search_migrate
 from flows.undo import undo

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from blocks import RedisCredentials
+from blocks.redis_credentials import RedisCredentials
 from tasks.changes.errors import PlanDamaged, StoreUnavailable, WrongStore
 from tasks.changes.plan import BATCH_BYTES, check_store, open_plan, text_of, without_credentials, write_plan
 from tasks.changes.plan_file import PROBLEMS_KEPT, Counts

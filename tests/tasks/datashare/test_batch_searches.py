@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from blocks import DatabaseCredentials
+from blocks.database_credentials import DatabaseCredentials
 from tasks.changes.plan_file import Counts
 from tasks.changes.protocols import Keep, Problem, Replace, Verdict
 from tasks.datashare.batch_searches import JAVA_INT, OldResult

@@ -18,8 +18,8 @@ from minio.error import S3Error
 from redis import Redis
 from redis.backoff import NoBackoff
 
-from blocks import RedisCredentials
 from blocks.object_store_credentials import ObjectStoreCredentials
+from blocks.redis_credentials import RedisCredentials
 from sandbox import ChaosProxy
 from tasks.stores import redis_talk
 from tasks.stores.file_objects import FileObjects

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, Integer, String, Text, column, event, select, table, text
 from sqlalchemy.exc import OperationalError
 
-from blocks import DatabaseCredentials
+from blocks.database_credentials import DatabaseCredentials
 from sandbox import ChaosProxy
 from tasks.changes.errors import BadInput, StewardError, StoreDenied, StoreUnavailable
 from tasks.changes.protocols import Action, Outcome, Replace
