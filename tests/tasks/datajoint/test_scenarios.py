@@ -280,11 +280,12 @@ def run_once(world: World, plans: PlanStore, *, kill: bool) -> None:
         plan = planned(store, judge, plans)
         world.live()
         carry_out(Application(plan, store, judge), plan)
+        world.check()
+        if world.mode == "quarantine" and world.random.random() < 0.3:
+            purge(world, plans)
     except Killed:
         world.crash = lambda: None
     world.check()
-    if world.mode == "quarantine" and world.random.random() < 0.3:
-        purge(world, plans)
 
 
 def purge(world: World, plans: PlanStore) -> None:
@@ -296,7 +297,6 @@ def purge(world: World, plans: PlanStore) -> None:
     judge = Waiting(aside, PastGrace(aside, now=store.now(), grace=GRACE), unreferenced)
     plan = planned(store, judge, plans)
     carry_out(Application(plan, store, judge), plan)
-    world.check()
 
 
 def play(seed: int, plans: PlanStore) -> None:
