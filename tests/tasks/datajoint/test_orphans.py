@@ -300,6 +300,13 @@ def test_a15_a_folder_and_its_manifest_stay_or_go_together(schema: Any, judging:
     assert going(judging(space(schema), schema.source())(listing(*keys))) == set(keys[3:])
 
 
+def test_a6_a15_whatever_lies_in_a_folder_that_a_row_references_stays(schema: Any, judging: Any, listing: Any) -> None:
+    schema.column("<filepath@main>", "raw/used")
+    keys = ["dj/raw/used/1.dat", "dj/raw/used/deep/2.dat", "dj/raw/unused/1.dat"]
+    verdicts = judging(space(schema, filepaths=("raw",)), schema.source())(listing(*keys))
+    assert going(verdicts) == {keys[2]}
+
+
 @pytest.mark.parametrize("young", PARTS[1:])
 def test_a15_a_folder_is_as_young_as_the_youngest_in_it(schema: Any, judging: Any, listing: Any, young: str) -> None:
     path = f"dj/_schema/{schema.name}/session/subject=4/scan_00000000"
