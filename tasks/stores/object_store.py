@@ -16,7 +16,7 @@ from tasks.stores.key_ranges import WHOLE, Prefix, Range, Shard, folder_of, rang
 from tasks.stores.listing import Object, Page, ahead, spooled
 from tasks.stores.quarantine import QUARANTINE, stamped
 
-BATCH: Final = 2000
+BATCH: Final = 1000
 
 Mode = Literal["delete", "quarantine", "purge-versions"]
 Results = Mapping[Any, Outcome | Problem]

@@ -13,7 +13,7 @@ from tasks.changes.protocols import Action, Image, Key, Outcome, Problem
 from tasks.stores import s3_changes
 from tasks.stores.key_ranges import WHOLE, Prefix, Range, Shard
 from tasks.stores.listing import Page
-from tasks.stores.object_store import Mode, ObjectStore, Results, Way, fields_of
+from tasks.stores.object_store import BATCH, Mode, ObjectStore, Results, Way, fields_of
 from tasks.stores.quarantine import QUARANTINE
 from tasks.stores.s3_look import just_before
 from tasks.stores.s3_talk import Bucket
@@ -40,6 +40,7 @@ class Objects(ObjectStore):
     their etags go with the request, which some servers (AWS, SeaweedFS) compare and others ignore.
     """
 
+    batch_size = 2 * BATCH
     listings_at_once = 4
 
     def __init__(

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from threading import Lock
 from typing import Any
 
 import pytest
@@ -135,10 +136,12 @@ def test_p3_a_row_that_is_written_while_the_store_is_listed_counts(
 
     def then_track(store: Objects, keys: Any) -> Any:
         yield from listed(store, keys)
-        lab.schema.track("main", BLOB_OF_ABC) if BLOB_OF_ABC not in str(tracked) else None
-        tracked.append(BLOB_OF_ABC)
+        with at_once:
+            if not tracked:
+                lab.schema.track("main", BLOB_OF_ABC)
+                tracked.append(BLOB_OF_ABC)
 
-    tracked: list[str] = []
+    at_once, tracked = Lock(), list[str]()
     monkeypatch.setattr(Objects, "listed", then_track)
     assert lab.clean().planned == 1
     assert path in lab.paths
