@@ -79,6 +79,7 @@ FOREIGN = [
     "_schema/lab/session/subject=4/notes.txt",
     "_schema/lab/session/subject=4/my_notes.txt",
     "_schema/lab/session/image_k0x7Ox3.tif",
+    "_schema/lab/session/backup/image_k0x7Ox36.tif",
     "_schema/lab/README",
     "_schema/lab/Session/subject=4/image_k0x7Ox36.tif",
 ]
