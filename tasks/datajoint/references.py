@@ -81,7 +81,7 @@ class References:
                     own.update(owners)
 
     def still(self, paths: Collection[str]) -> set[str]:
-        """Give those of these paths that a row references now; meant for batches of a thousand.
+        """Give those of these paths that a row references now; meant for batches of a few thousand.
 
         Raises SourceUnreadable unless every source can be asked.
         """
