@@ -341,6 +341,22 @@ def _few_shelves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tasks.stores.files.SHELVES", 16)
 
 
+def test_p9_a_batch_is_looked_at_once_the_one_before_is_done(tmp_path: Path) -> None:
+    world = World(Random(1), "delete")
+    world.live = lambda **_: None  # type: ignore[method-assign]
+    gone, taken = (f"_hash/lab/{letter * 26}" for letter in "ab")
+    for path in (gone, taken):
+        world.upload(f"dj/{path}")
+    world.pass_time(2 * GRACE)
+    store = toy_of(world)
+    store.batch_size = 1
+    judge = judge_of(store)
+    plan = planned(store, judge, PlanStore.at(str(tmp_path)))
+    world.crash = lambda: world.rows.update({("2", (f'{{"path": "{taken}"}}',)): (f"dj/{taken}",)})
+    carry_out(Application(plan, store, judge), plan)
+    assert (plan.counts.planned, world.objects.keys()) == (2, {f"dj/{taken}"})
+
+
 @pytest.mark.parametrize("first", range(0, SCENARIOS, AT_ONCE))
 def test_a7_p3_p9_no_referenced_object_is_ever_lost(first: int, tmp_path: Path) -> None:
     memory = Path("/dev/shm")
