@@ -15,7 +15,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-from measuring import HERE, child, inside, kill_at_random, line
+from measuring import HERE, child, inside, kills, line
 from search_rows import Rows
 from sqlalchemy import text
 
@@ -115,20 +115,6 @@ def locks(bench: Bench) -> None:
     line("  of so many; rows that the job rewrote", f"{len(waits):,}; {n:,}")
 
 
-def kills(bench: Bench, times: int = 20) -> None:
-    """Kill runs with -9 at random moments of their work; each is followed by one that is left alone."""
-    bench.rows.fresh()
-    before, whole = bench.rows.digest(), bench.ours()["seconds"]
-    wanted, same, partial = bench.rows.digest(), 0, 0
-    for _ in range(times):
-        bench.rows.fresh()
-        kill_at_random(*bench.job, within=whole, **bench.env)
-        partial += bench.rows.digest() not in (before, wanted)
-        bench.ours()
-        same += bench.rows.digest() == wanted
-    line("kill -9 and rerun: same end state", f"{same} of {times}", f"{partial} were killed half-way")
-
-
 def url_of(sandbox: Sandbox, name: str, work: Path) -> str:
     """Make a database and give its URL."""
     if name == "sqlite":
@@ -151,7 +137,7 @@ def main() -> None:
             measures[name](bench, size)
             bench.rows.load(n // 20)
             locks(bench)
-            kills(bench)
+            kills(*bench.job, fresh=bench.rows.fresh, state=bench.rows.digest, **bench.env)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from hashlib import md5
-from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -26,7 +25,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import objects
-from measuring import HERE, child, inside, kill_at_random, line
+from measuring import HERE, child, inside, kills, line
 from sqlalchemy import Engine
 
 from blocks.datajoint_credentials import DataJointCredentials
@@ -171,21 +170,12 @@ def two_workers(servers: Servers, api: str, config: str, n: int) -> None:
     line(f"2 workers: {parts[0]['applied']:,} + {parts[1]['applied']:,} removed, the same left", f"{wall:.1f} s")
 
 
-def kills(servers: Servers, api: str, n: int, times: int = 20) -> None:
-    """Kill runs with -9 at random moments of their work; each is followed by one that is left alone."""
-    config = servers.config("legacy", servers.mariadb, "loc")
+def killed(servers: Servers, api: str, n: int) -> None:
+    """Kill runs that clean a small store of 0.14."""
+    config, bucket = servers.config("legacy", servers.mariadb, "loc"), servers.bucket
     job = inside("datajoint-clean", {"config_file": config, "max_fraction": 1.0})
     env = {**servers.env, "PREFECT_API_URL": api}
-    objects.load(servers.bucket, n)
-    before, whole = objects.left(servers.bucket), child(*job, **env)["seconds"]
-    wanted, same, partial = objects.left(servers.bucket), 0, 0
-    for _ in range(times):
-        objects.load(servers.bucket, n)
-        kill_at_random(*job, within=whole, **env)
-        partial += objects.left(servers.bucket) not in (before, wanted)
-        child(*job, **env)
-        same += objects.left(servers.bucket) == wanted
-    line("kill -9 and rerun: same end state", f"{same} of {times}", f"{partial} were killed half-way")
+    kills(*job, fresh=lambda: objects.load(bucket, n), state=lambda: objects.left(bucket), **env)
 
 
 def current(n: int) -> list[str]:
@@ -196,14 +186,14 @@ def current(n: int) -> list[str]:
 def beside_the_collector(servers: Servers, api: str, n: int) -> None:
     """Clean the same DataJoint 2 store, every other object an orphan, with both."""
     server = (servers.postgres, servers.s3, objects.NAME, str(servers.work), SCHEMA)
-    engine = engine_of(servers.postgres)
+    engine, (client, _) = engine_of(servers.postgres), objects.open_bucket(servers.bucket)
     child(sys.executable, BASELINE, "declare", *server, PYTHONPATH=str(HERE.parent))
     hashed = f"SELECT n, translate(left(md5(n::text), 26), '0189', 'wxyz') AS h FROM generate_series(0, {n - 1}, 2) n"
     run(engine, f"INSERT INTO {SCHEMA}.item (item, value) SELECT n, {ROW} FROM ({hashed}) AS hashed")
-    put(servers, current(n))
+    objects.upload(client, current(n))
     theirs = child(sys.executable, BASELINE, "collect", *server, PYTHONPATH=str(HERE.parent))
     kept = keys(servers)
-    put(servers, current(n)[1::2])
+    objects.upload(client, current(n)[1::2])
     at = urlsplit(servers.postgres)
     config = servers.config("current", servers.postgres, "dj/store", backend="postgresql", database=at.path.strip("/"))
     ours = servers.ours(config, PREFECT_API_URL=api)
@@ -212,14 +202,6 @@ def beside_the_collector(servers: Servers, api: str, n: int) -> None:
     line(f"dj.gc 2.3: {theirs['n']:,} of {n:,} removed", f"{theirs['wall']:.1f} s, {theirs['peak']:.0f} MB")
     line("ours on a running server (its run)", f"{ours['told']:.1f} ({ours['seconds']:.1f}) s, {ours['peak']:.0f} MB")
     line("dj.gc / ours, to the report", f"{theirs['told'] / ours['told']:.1f}", ">= 10")
-
-
-def put(servers: Servers, names: list[str]) -> None:
-    """Upload objects."""
-    client, _ = objects.open_bucket(servers.bucket)
-    with ThreadPoolExecutor(8) as threads:
-        done = threads.map(lambda name: client.put_object(objects.NAME, name, BytesIO(objects.BODY), 64), names)
-        assert sum(1 for _ in done) == len(names)
 
 
 def keys(servers: Servers) -> set[str]:
@@ -266,7 +248,7 @@ def main(n: int = 50_000, rounds: int = 3) -> None:
     with Sandbox() as sandbox, tempfile.TemporaryDirectory() as work, prefect_server(Path(work) / "server") as prefect:
         servers = Servers(sandbox, Path(work))
         with schema(engine_of(servers.mariadb), TRACKING, tracked(n // 10, EVEN)):
-            kills(servers, prefect.api_url, n // 10)
+            killed(servers, prefect.api_url, n // 10)
         beside_the_old_tool(servers, prefect.api_url, n, rounds)
         memory(servers)
         beside_the_collector(servers, prefect.api_url, n)

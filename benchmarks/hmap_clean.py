@@ -13,7 +13,7 @@ from threading import Thread
 from typing import Any
 from uuid import UUID
 
-from measuring import HERE, child, inside, kill_at_random, line, pinging
+from measuring import HERE, child, inside, kills, line, pinging
 from redis import Redis
 
 from sandbox import Sandbox
@@ -69,6 +69,10 @@ class Bench:
     def reset(self) -> None:
         """Put the loaded hash back."""
         self.client.copy(MASTER, KEY, replace=True)
+
+    def fields(self) -> frozenset[Any]:
+        """Give the fields that are there."""
+        return frozenset(self.client.hkeys(KEY))
 
     def other(self, name: str) -> dict[str, Any]:
         """Run the baseline or the floor."""
@@ -126,21 +130,6 @@ def start(bench: Bench) -> None:
     line("empty job with a private server", f"{private:.1f} s")
 
 
-def kills(bench: Bench, times: int = 20) -> None:
-    """Kill runs with -9 at random moments of their work; each is followed by one that is left alone."""
-    bench.reset()
-    whole = bench.inside()["seconds"]
-    wanted, same, partial = bench.client.hlen(KEY), 0, 0
-    for _ in range(times):
-        bench.reset()
-        before = bench.client.hlen(KEY)
-        kill_at_random(*bench.job, within=whole, **bench.env, PREFECT_API_URL=bench.api)
-        partial += wanted < bench.client.hlen(KEY) < before
-        bench.inside()
-        same += bench.client.hlen(KEY) == wanted and not bench.client.hlen(KEY) - len(bench.client.hkeys(KEY))
-    line("kill -9 and rerun: same end state", f"{same} of {times}", f"{partial} were killed half-way")
-
-
 def rewrite(client: Redis, rewritten: list[Any], deleted: list[Any]) -> None:
     """Rewrite and delete one record each every few milliseconds."""
     for one, other in zip(rewritten, deleted, strict=True):
@@ -180,7 +169,7 @@ def main() -> None:
             peaks.append(times(bench)["peak"])
         line("peak memory: more than with a tenth of the records", f"{peaks[1] - peaks[0]:.0f} MB", "<= 25 MB")
         load(bench.client, folder, 100_000)
-        kills(bench)
+        kills(*bench.job, fresh=bench.reset, state=bench.fields, **bench.env, PREFECT_API_URL=bench.api)
         writers(bench)
         start(bench)
 

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
@@ -59,6 +59,23 @@ def kill_at_random(*command: str, within: float, **env: str) -> None:
     time.sleep(random.uniform(0, within))
     process.send_signal(signal.SIGKILL)
     process.wait()
+
+
+def kills(*job: str, fresh: Callable[[], object], state: Callable[[], object], times: int = 20, **env: str) -> None:
+    """Kill runs with -9 at random moments of their work; each is followed by one that is left alone.
+
+    `fresh` puts back what the job works on, `state` tells what stands there.
+    """
+    fresh()
+    before, whole = state(), child(*job, **env)["seconds"]
+    wanted, same, partial = state(), 0, 0
+    for _ in range(times):
+        fresh()
+        kill_at_random(*job, within=whole, **env)
+        partial += state() not in (before, wanted)
+        child(*job, **env)
+        same += state() == wanted
+    line("kill -9 and rerun: same end state", f"{same} of {times}", f"{partial} were killed half-way")
 
 
 def line(what: str, value: str, wanted: str = "") -> None:

@@ -67,9 +67,15 @@ def load(url: str, n: int) -> None:
     """Upload the objects that are missing."""
     client, bucket = open_bucket(url)
     there = {key for page in bucket.pages(PREFIX) for key, _ in page}
+    assert upload(client, set(keys(n)) - there) + len(there) == n
+
+
+def upload(client: Minio, names: Iterable[str]) -> int:
+    """Upload objects; give how many these were."""
     with ThreadPoolExecutor(8) as threads:
-        put = threads.map(lambda key: client.put_object(NAME, key, io.BytesIO(BODY), len(BODY)), set(keys(n)) - there)
-        assert sum(1 for _ in put) + len(there) == n
+        return sum(
+            1 for _ in threads.map(lambda name: client.put_object(NAME, name, io.BytesIO(BODY), len(BODY)), names)
+        )
 
 
 def raw(client: Minio, listing: Iterable[str]) -> dict[str, Any]:

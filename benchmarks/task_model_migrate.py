@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from hmap_baseline import KEY
-from measuring import HERE, child, inside, kill_at_random, line
+from measuring import HERE, child, inside, kills, line
 from redis import Redis
 
 from sandbox import Sandbox
@@ -90,21 +90,6 @@ def times(bench: Bench) -> float:
     return float(ours["peak"])
 
 
-def kills(bench: Bench, times: int = 20) -> None:
-    """Kill runs with -9 at random moments of their work; each is followed by one that is left alone."""
-    bench.reset()
-    whole = child(*bench.job, **bench.env)["seconds"]
-    wanted, same, partial = bench.digest(), 0, 0
-    for _ in range(times):
-        bench.reset()
-        before = bench.digest()
-        kill_at_random(*bench.job, within=whole, **bench.env)
-        partial += bench.digest() not in (before, wanted)
-        child(*bench.job, **bench.env)
-        same += bench.digest() == wanted
-    line("kill -9 and rerun: same end state", f"{same} of {times}", f"{partial} were killed half-way")
-
-
 def main() -> None:
     """Print every figure."""
     n = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
@@ -117,7 +102,7 @@ def main() -> None:
             peaks.append(times(bench))
         line("peak memory: more than with a tenth of the records", f"{peaks[-1] - peaks[-2]:.0f} MB")
         bench.load("G3", 50_000)
-        kills(bench)
+        kills(*bench.job, fresh=bench.reset, state=bench.digest, **bench.env)
 
 
 if __name__ == "__main__":
