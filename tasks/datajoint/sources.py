@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from blocks.datajoint_credentials import DataJointCredentials
 from tasks.changes.errors import SourceUnreadable
+from tasks.stores.sql_talk import meaning
 
 # So that no row is held back unnoticed, by a limit or by a policy.
 ALL_ROWS: Final = {
@@ -44,9 +45,8 @@ class Source:
                 connection.execute(text(ALL_ROWS[self.engine.dialect.name]))
                 yield connection
         except SQLAlchemyError as error:
-            why = error.orig if isinstance(error, DBAPIError) else error
-            message = f"{self.name} could not be read in full, so nothing may be deleted: {why}"
-            raise SourceUnreadable(message) from error
+            message = f"{meaning(self.name, error)} It could not be read in full, so nothing may be deleted."
+            raise SourceUnreadable(message) from None  # as in sql_talk, the driver's words may hold a row's
 
     def hides(self, schema: str) -> SourceUnreadable:
         """Say that a schema is not there, or not to be seen in full."""

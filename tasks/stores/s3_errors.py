@@ -32,13 +32,13 @@ OUTCOMES: Final = {
 }
 ADVICE: Final = {
     "AccessDenied": "the keys are wrong, or may not do that: allow listing the bucket, and deleting from it.",
-    "AuthorizationHeaderMalformed": "it may lie in another region: give its region in the URL or the block.",
+    "AuthorizationHeaderMalformed": "it may lie in another region: give its region in the URL, block or file.",
     "ExpiredToken": "the keys have expired. Renew them.",
-    "InvalidAccessKeyId": "it does not know the access key. Correct the URL or the block.",
-    "NoSuchBucket": "there is no such bucket. Correct the URL or the block.",
-    "PermanentRedirect": "it lies in another region: give its region in the URL or the block.",
+    "InvalidAccessKeyId": "it does not know the access key. Correct the URL, block or file.",
+    "NoSuchBucket": "there is no such bucket. Correct the URL, block or file.",
+    "PermanentRedirect": "it lies in another region: give its region in the URL, block or file.",
     "RequestTimeTooSkewed": "the clock of this host is wrong. Set it.",
-    "SignatureDoesNotMatch": "the secret key is wrong. Correct the URL or the block.",
+    "SignatureDoesNotMatch": "the secret key is wrong. Correct the URL, block or file.",
 }
 
 

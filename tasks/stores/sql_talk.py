@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-import psycopg
 from sqlalchemy import Connection, Engine, Executable
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from tasks.changes.errors import BadInput, StewardError, StoreDenied, StoreUnavailable
 
@@ -34,7 +34,7 @@ MAY_PASS: Final = re.compile(
 NO_DATABASE: Final = re.compile(r"SQLITE_(CANTOPEN.*|NOTADB)")
 ADVICE: Final = {
     re.compile(r"28...|42501|1044|1045|1142|1143|1227|1698|3159|SQLITE_(AUTH|PERM)"): "Correct the user, password or "
-    "rights in the URL or the block.",
+    "rights in the URL, block or file.",
     re.compile(r"3D...|3F...|42P01|42703|1049|1054|1146"): "Is it the right database, and of a version this job knows?",
     re.compile(r"SQLITE_ERROR"): "Is it the right database, and of a version this job knows?",
     re.compile(r"25006|1290|1792|1836|SQLITE_READONLY.*"): "It can be read and planned for, not changed.",
@@ -94,14 +94,15 @@ def meaning(location: str, error: Exception) -> StewardError:
     code, said = code_of(cause), said_by(cause)
     if NO_DATABASE.fullmatch(code):
         return BadInput(f"{location}: {said}. Is the path right, and may this user open it? Nothing was created.")
-    if MAY_PASS.fullmatch(code) or (not code and _is_lost(cause, said)):
+    if MAY_PASS.fullmatch(code) or (not code and _is_lost(error, cause, said)):
         return StoreUnavailable(f"{location} does not answer: {said}. What was done so far stands; run it again.")
     advice = next((text for codes, text in ADVICE.items() if codes.fullmatch(code)), "Nothing more was done.")
     return StoreDenied(f"{location} refuses: {said}. {advice}")
 
 
-def _is_lost(cause: BaseException, said: str) -> bool:
-    return isinstance(cause, OSError | psycopg.OperationalError) and not NO_ENTRY.search(said)
+def _is_lost(error: Exception, cause: BaseException, said: str) -> bool:
+    of_server = isinstance(error, OSError | OperationalError) and not isinstance(cause, sqlite3.Error)
+    return of_server and not NO_ENTRY.search(said)
 
 
 def code_of(cause: BaseException) -> str:

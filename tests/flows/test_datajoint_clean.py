@@ -166,19 +166,39 @@ def test_p9_a7_an_old_object_that_a_new_row_takes_again_stays(
     assert path in modern.paths
 
 
-UNREADABLE: dict[str, Any] = {
-    "a8 a schema that is not there": lambda lab, _: {"databases": [credentials_of(lab.schema, schemas=["nowhere"])]},
-    "a8 a tracking table that is not there": lambda lab, _: {"databases": [credentials_of(lab.schema, stores=["x"])]},
-    "a8 a wrong password": lambda lab, _: {"databases": [credentials_of(lab.schema, user="x", password="s3cret")]},
-    "a8 a server that is not there": lambda lab, _: {"databases": [credentials_of(lab.schema, port=1)]},
-    "a8 one source of two": lambda lab, _: {
-        "databases": [credentials_of(lab.schema), credentials_of(lab.schema, schemas=["nowhere"])]
-    },
-    "p1 a8 a table that may not be read": lambda lab, user: {
-        "databases": [one_with_rights(lab, user, f"SELECT ON {lab.schema.full('~external_main')}")]
-    },
-    "p7 a8 a codec that nobody knows": lambda lab, _: lab.schema.column("<zarr@main>", "x") and {},
-    "a row that names no path": lambda lab, _: lab.schema.column("<blob@main>", {"url": "s3://x"}) and {},
+UNREADABLE: dict[str, tuple[Any, str]] = {
+    "a8 a schema that is not there": (
+        lambda lab, _: {"databases": [credentials_of(lab.schema, schemas=["nowhere"])]},
+        "There is no schema nowhere",
+    ),
+    "a8 a tracking table that is not there": (
+        lambda lab, _: {"databases": [credentials_of(lab.schema, stores=["x"])]},
+        "neither a tracking table nor a column of the store x",
+    ),
+    "a8 a wrong password": (
+        lambda lab, _: {"databases": [credentials_of(lab.schema, user="x", password="s3cret")]},
+        r"refuses: Access denied .* Correct the user, password or rights .* nothing may be deleted",
+    ),
+    "a8 a server that is not there": (
+        lambda lab, _: {"databases": [credentials_of(lab.schema, port=1)]},
+        r"does not answer: .* nothing may be deleted",
+    ),
+    "a8 one source of two": (
+        lambda lab, _: {"databases": [credentials_of(lab.schema), credentials_of(lab.schema, schemas=["nowhere"])]},
+        "There is no schema nowhere",
+    ),
+    "p1 a8 a table that may not be read": (
+        lambda lab, user: {"databases": [one_with_rights(lab, user, f"SELECT ON {lab.schema.full('~external_main')}")]},
+        "no SELECT on the whole of it",
+    ),
+    "p7 a8 a codec that nobody knows": (
+        lambda lab, _: lab.schema.column("<zarr@main>", "x") and {},
+        "a codec that Steward does not know",
+    ),
+    "a row that names no path": (
+        lambda lab, _: lab.schema.column("<blob@main>", {"url": "s3://x"}) and {},
+        "names no path",
+    ),
 }
 
 
@@ -194,13 +214,13 @@ def user() -> Iterator[Callable[..., Engine]]:
     yield from users.__wrapped__()  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("make_unreadable", UNREADABLE.values(), ids=UNREADABLE.keys())
+@pytest.mark.parametrize(("make_unreadable", "says"), UNREADABLE.values(), ids=UNREADABLE.keys())
 def test_what_cannot_be_read_in_full_stops_the_run_and_nothing_goes(
-    lab: ExternalStore, user: Callable[..., Engine], make_unreadable: Any
+    lab: ExternalStore, user: Callable[..., Engine], make_unreadable: Any, says: str
 ) -> None:
     lab.blobs(tracked=3, orphans=2)
     before = lab.everything
-    with pytest.raises(SourceUnreadable) as refused:
+    with pytest.raises(SourceUnreadable, match=says) as refused:
         lab.clean(**make_unreadable(lab, user))
     assert lab.everything == before
     assert "s3cret" not in str(refused.value)

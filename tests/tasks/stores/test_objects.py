@@ -570,7 +570,7 @@ def test_wrong_keys_and_buckets_are_denied_with_what_to_do(in_bucket: Any, wrong
     store = Objects(Bucket(credentials.get_client(), credentials.bucket, credentials.location), [Prefix("x/")])
     action = Action("x/y", {"size": 1, "etag": "0", "modified": "2024-01-01T00:00:00+00:00"}, None)
     for ask in (store.now, lambda: next(store.scan()), lambda: store.apply([action])):
-        with pytest.raises(StoreDenied, match=f"{message}. Correct the URL or the block") as denied:
+        with pytest.raises(StoreDenied, match=f"{message}. Correct the URL, block or file") as denied:
             ask()
         assert "s3cret" not in f"{denied.value!r} {denied.value.__cause__!r}"
 
