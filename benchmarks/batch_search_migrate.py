@@ -137,7 +137,7 @@ def main() -> None:
             measures[name](bench, size)
             bench.rows.load(n // 20)
             locks(bench)
-            kills(*bench.job, fresh=bench.rows.fresh, state=bench.rows.digest, **bench.env)
+            kills(bench.job, bench.env, bench.rows.fresh, bench.rows.digest)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 
 
 def old(config: str) -> dict[str, int]:
@@ -40,6 +41,7 @@ def collect(*server: str) -> dict[str, int]:
     return {"n": found["deleted"], "errors": found["errors"]}
 
 
+WORK: dict[str, Callable[..., dict[str, int]]] = {"old": old, "declare": declare, "collect": collect}
+
 if __name__ == "__main__":
-    work = {"old": old, "declare": declare, "collect": collect}[sys.argv[1]]
-    print(json.dumps(work(*sys.argv[2:])))
+    print(json.dumps(WORK[sys.argv[1]](*sys.argv[2:])))

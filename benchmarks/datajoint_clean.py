@@ -1,4 +1,4 @@
-"""datajoint-clean beside what people use today: python benchmarks/datajoint_clean.py [OBJECTS [ROUNDS]]; 20 minutes.
+"""datajoint-clean beside what people use today: python benchmarks/datajoint_clean.py [OBJECTS [ROUNDS]]; 25 minutes.
 
 Half of the objects are orphans; times are from the shell's prompt to the report. dj-cleaner 0.1 gets an environment of
 its own, with the versions that it works with; DataJoint 2's own collector cleans a store of its own layout. Objects and
@@ -13,8 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from hashlib import md5
@@ -36,6 +35,7 @@ from tasks.changes.plan import write_plan
 from tasks.changes.plan_store import PlanStore
 from tasks.datajoint.judging import judge_of_store
 from tasks.datajoint.layout import Layout
+from tasks.stores.key_ranges import Prefix
 from tasks.stores.listing import Object, Page
 
 SCHEMA: Final = "lab"
@@ -70,7 +70,7 @@ class Servers:
         server = {"host": at.hostname, "port": at.port, "user": at.username, "password": at.password or "", **fields}
         storage = {"endpoint": f"{s3.hostname}:{s3.port}", "access_key": s3.username, "secret_key": s3.password}
         run = {"database_server": "db", "schema": SCHEMA, "storage_server": "minio.s3", "bucket": objects.NAME}
-        tables = {
+        tables: dict[str, dict[str, Any]] = {
             "[database_servers.db]": server,
             "[storage_servers.minio.s3]": {**storage, "secure": False},
             "[[cleaning_runs]]": {**run, "location": location, "store": "main", "grace": "0s"},
@@ -83,7 +83,7 @@ class Servers:
         """Run the command under its old name, from the shell's prompt to the report."""
         found = child("dj-cleaner", "-c", config, "--max-fraction", "1", "--json", *options, **{**self.private, **env})
         ran = datetime.fromisoformat(found["finished"]) - datetime.fromisoformat(found["started"])
-        return {**found, "seconds": ran.total_seconds()}
+        return {**found, "n": found["applied"], "seconds": ran.total_seconds()}
 
 
 def toml(keys: dict[str, Any]) -> str:
@@ -126,8 +126,8 @@ def beside_the_old_tool(servers: Servers, api: str, n: int, rounds: int) -> None
     python = old_tool(servers.work / "old")
     config = servers.config("legacy", servers.mariadb, "loc")
     with schema(engine_of(servers.mariadb), TRACKING, tracked(n, EVEN)):
-        ratios = [_round(servers, api, python, config, n) for _ in range(rounds)]
-        two_workers(servers, api, config, n)
+        ratios = [_round(servers, api, python, config, n, turned=turn % 2 == 1) for turn in range(rounds)]
+        objects.two_workers(servers.bucket, n, lambda part: servers.ours(config, "--shard", part, PREFECT_API_URL=api))
     for name, wanted, place in (("ours on a running server", "> 1", 0), ("ours with a private server", "", 1)):
         line(f"dj-cleaner 0.1 / {name}, to the report, median", f"{median(one[place] for one in ratios):.2f}", wanted)
     line(
@@ -135,39 +135,27 @@ def beside_the_old_tool(servers: Servers, api: str, n: int, rounds: int) -> None
     )
 
 
-def _round(servers: Servers, api: str, python: str, config: str, n: int) -> tuple[float, float, float]:
-    ends, found = set(), []
-    for work in (
-        lambda: child(python, BASELINE, "old", config),
-        lambda: servers.ours(config, PREFECT_API_URL=api),
-        lambda: servers.ours(config),
-        lambda: objects.run("by_sdk", servers.bucket),
-    ):
+def _round(servers: Servers, api: str, python: str, config: str, n: int, *, turned: bool) -> tuple[float, float, float]:
+    ends, found = set(), {}
+    works: dict[str, Callable[[], dict[str, Any]]] = {
+        "old": lambda: child(python, BASELINE, "old", config),
+        "own": lambda: servers.ours(config, PREFECT_API_URL=api),
+        "whole": lambda: servers.ours(config),
+        "raw": lambda: objects.run("by_sdk", servers.bucket),
+    }
+    for name in sorted(works, reverse=turned):  # so that a server's age is to nobody's advantage
         objects.load(servers.bucket, n)
-        found.append(work())
+        time.sleep(objects.REST)
+        found[name] = works[name]()
         ends.add(objects.left(servers.bucket))
     assert len(ends) == 1, "they left different objects"
-    old, own, whole, raw = found
+    old, own, whole, raw = (found[name] for name in works)
     line(f"dj-cleaner 0.1: {n:,} objects", f"{old['told']:.1f} s, {old['peak']:.0f} MB")
     ran = f"{own['told']:.1f} ({own['seconds']:.1f}) s, {own['peak']:.0f} MB"
-    line(f"ours on a running server (its run): {own['applied']:,} removed", ran)
+    line(f"ours on a running server (its run): {own['n']:,} removed", ran)
     line("ours with a private server (its run)", f"{whole['told']:.1f} ({whole['seconds']:.1f}) s")
     line("raw by the SDK", f"{raw['list']:.1f} + {raw['delete']:.1f} s")
     return old["told"] / own["told"], old["told"] / whole["told"], own["seconds"] / (raw["list"] + raw["delete"])
-
-
-def two_workers(servers: Servers, api: str, config: str, n: int) -> None:
-    """Share the location between two processes, and compare what is left with what one leaves."""
-    by_one = objects.left(servers.bucket)
-    objects.load(servers.bucket, n)
-    began = time.perf_counter()
-    with ThreadPoolExecutor(2) as threads:
-        parts = list(
-            threads.map(lambda part: servers.ours(config, "--shard", part, PREFECT_API_URL=api), ("1/2", "2/2"))
-        )
-    wall = time.perf_counter() - began
-    assert objects.left(servers.bucket) == by_one, "two workers leave something else than one"
-    line(f"2 workers: {parts[0]['applied']:,} + {parts[1]['applied']:,} removed, the same left", f"{wall:.1f} s")
 
 
 def killed(servers: Servers, api: str, n: int) -> None:
@@ -175,7 +163,7 @@ def killed(servers: Servers, api: str, n: int) -> None:
     config, bucket = servers.config("legacy", servers.mariadb, "loc"), servers.bucket
     job = inside("datajoint-clean", {"config_file": config, "max_fraction": 1.0})
     env = {**servers.env, "PREFECT_API_URL": api}
-    kills(*job, fresh=lambda: objects.load(bucket, n), state=lambda: objects.left(bucket), **env)
+    kills(job, env, lambda: objects.load(bucket, n), lambda: objects.left(bucket))
 
 
 def current(n: int) -> list[str]:
@@ -197,7 +185,7 @@ def beside_the_collector(servers: Servers, api: str, n: int) -> None:
     at = urlsplit(servers.postgres)
     config = servers.config("current", servers.postgres, "dj/store", backend="postgresql", database=at.path.strip("/"))
     ours = servers.ours(config, PREFECT_API_URL=api)
-    assert (keys(servers), theirs["n"], theirs["errors"]) == (kept, ours["applied"], 0), "they left different objects"
+    assert (keys(servers), theirs["n"], theirs["errors"]) == (kept, ours["n"], 0), "they left different objects"
     run(engine, f"DROP SCHEMA {SCHEMA} CASCADE")
     line(f"dj.gc 2.3: {theirs['n']:,} of {n:,} removed", f"{theirs['wall']:.1f} s, {theirs['peak']:.0f} MB")
     line("ours on a running server (its run)", f"{ours['told']:.1f} ({ours['seconds']:.1f}) s, {ours['peak']:.0f} MB")
@@ -222,10 +210,9 @@ class Generated(objects.Generated):
 def million(database: str, bucket: str) -> dict[str, Any]:
     """Plan by a listing that is made up and by a million references that are real."""
     at = urlsplit(database)
-    credentials = DataJointCredentials(
-        host=at.hostname, port=at.port, user=at.username, password=at.password or "", schemas=[SCHEMA], stores=["main"]
-    )
-    store = Generated(objects.open_bucket(bucket)[1], [objects.Prefix(objects.PREFIX)])
+    server = {"host": at.hostname, "port": at.port, "user": at.username, "password": at.password or ""}
+    credentials = DataJointCredentials.model_validate({**server, "schemas": [SCHEMA], "stores": ["main"]})
+    store = Generated(objects.open_bucket(bucket)[1], [Prefix(objects.PREFIX)])
     namespace = Layout().namespace("loc", [SCHEMA], "both")
     judge = judge_of_store(store, namespace, [credentials], timedelta(0), allow_empty=False)
     with tempfile.TemporaryDirectory() as folder:
@@ -254,10 +241,11 @@ def main(n: int = 50_000, rounds: int = 3) -> None:
         beside_the_collector(servers, prefect.api_url, n)
 
 
+PARTS: dict[str, Callable[..., dict[str, Any]]] = {"million": million, "nothing": objects.nothing}
+
 if __name__ == "__main__":
-    part = {"million": million, "nothing": objects.nothing}.get(sys.argv[1] if sys.argv[1:] else "")
-    if part:
-        print(json.dumps(part(*sys.argv[2:])))
+    if sys.argv[1:2] and sys.argv[1] in PARTS:
+        print(json.dumps(PARTS[sys.argv[1]](*sys.argv[2:])))
     else:
         os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         main(*map(int, sys.argv[1:]))

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+from typing import cast
 from urllib.parse import unquote, urlparse
 
 import orjson
@@ -30,7 +31,7 @@ def floor(client: Redis, _folder: str) -> int:
     cursor, seen = 0, 0
     while True:
         cursor, found = client.hscan(KEY, cursor, count=1000)
-        for value in found.values():
+        for value in cast("dict[bytes, bytes]", found).values():
             orjson.loads(value)
         seen += len(found)
         if not cursor:

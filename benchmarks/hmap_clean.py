@@ -169,7 +169,7 @@ def main() -> None:
             peaks.append(times(bench)["peak"])
         line("peak memory: more than with a tenth of the records", f"{peaks[1] - peaks[0]:.0f} MB", "<= 25 MB")
         load(bench.client, folder, 100_000)
-        kills(*bench.job, fresh=bench.reset, state=bench.fields, **bench.env, PREFECT_API_URL=bench.api)
+        kills(bench.job, {**bench.env, "PREFECT_API_URL": bench.api}, bench.reset, bench.fields)
         writers(bench)
         start(bench)
 

@@ -34,7 +34,8 @@ def timed(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
 
 if __name__ == "__main__":
     name, given = sys.argv[1], json.loads(sys.argv[2])
-    job, flow = module_of(name), flow_of(name)
+    job: Any = module_of(name)
+    flow: Any = flow_of(name)
     job.make_judge = timed("plan", job.make_judge)  # it reads what it judges by
     plan.write_plan = timed("plan", plan.write_plan)
     Application.advance = timed("apply", Application.advance)  # type: ignore[method-assign]

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
@@ -18,6 +18,7 @@ from typing import Any
 from redis import Redis
 
 HERE = Path(__file__).parent
+KILLS = 20
 
 
 def peak_of(pid: int) -> float:
@@ -61,7 +62,7 @@ def kill_at_random(*command: str, within: float, **env: str) -> None:
     process.wait()
 
 
-def kills(*job: str, fresh: Callable[[], object], state: Callable[[], object], times: int = 20, **env: str) -> None:
+def kills(job: Sequence[str], env: Mapping[str, str], fresh: Callable[[], object], state: Callable[[], object]) -> None:
     """Kill runs with -9 at random moments of their work; each is followed by one that is left alone.
 
     `fresh` puts back what the job works on, `state` tells what stands there.
@@ -69,13 +70,13 @@ def kills(*job: str, fresh: Callable[[], object], state: Callable[[], object], t
     fresh()
     before, whole = state(), child(*job, **env)["seconds"]
     wanted, same, partial = state(), 0, 0
-    for _ in range(times):
+    for _ in range(KILLS):
         fresh()
         kill_at_random(*job, within=whole, **env)
         partial += state() not in (before, wanted)
         child(*job, **env)
         same += state() == wanted
-    line("kill -9 and rerun: same end state", f"{same} of {times}", f"{partial} were killed half-way")
+    line("kill -9 and rerun: same end state", f"{same} of {KILLS}", f"{partial} were killed half-way")
 
 
 def line(what: str, value: str, wanted: str = "") -> None:

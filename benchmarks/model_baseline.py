@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from typing import cast
 
 from hmap_baseline import KEY, floor
 from redis import Redis
@@ -16,10 +17,10 @@ from tasks.datashare.model_migration import ToGeneration
 def by_hand(client: Redis, _: str) -> int:
     """Do as the scripts do: the whole hash at once, then one HSET per record, whatever stands there by then."""
     changed, migrate = 0, ToGeneration("plain")
-    for field, value in client.hgetall(KEY).items():
+    for field, value in cast("dict[bytes, bytes]", client.hgetall(KEY)).items():
         verdict = migrate(field, value)
         if isinstance(verdict, Replace):
-            client.hset(KEY, field, verdict.after)
+            client.hset(KEY, field, cast("bytes", verdict.after))
             changed += 1
     return changed
 

@@ -52,7 +52,7 @@ class Bench:
         """Fill the master hash."""
         self.client.delete(MASTER)
         made = records(generation, n)
-        while some := dict(islice(made, BATCH)):
+        while some := dict[Any, Any](islice(made, BATCH)):
             self.client.hset(MASTER, mapping=some)
 
     def reset(self) -> None:
@@ -102,7 +102,7 @@ def main() -> None:
             peaks.append(times(bench))
         line("peak memory: more than with a tenth of the records", f"{peaks[-1] - peaks[-2]:.0f} MB")
         bench.load("G3", 50_000)
-        kills(*bench.job, fresh=bench.reset, state=bench.digest, **bench.env)
+        kills(bench.job, bench.env, bench.reset, bench.digest)
 
 
 if __name__ == "__main__":

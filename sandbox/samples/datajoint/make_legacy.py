@@ -18,7 +18,7 @@ from tempfile import mkdtemp
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import datajoint as dj  # type: ignore[import-untyped]
+import datajoint as dj
 import numpy as np
 from pymysql import ProgrammingError  # type: ignore[import-untyped]
 
