@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from datetime import datetime
 from itertools import islice
-from struct import Struct
-from typing import Any, BinaryIO, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import zstandard
 from msgspec import msgpack
@@ -30,41 +29,36 @@ class Object(NamedTuple):
 Page = Sequence[tuple[Key, Object]]
 T = TypeVar("T")
 
-LENGTH: Final = Struct("<I")
 _decode: Final = msgpack.Decoder(list[tuple[Any, Object]]).decode  # a key is text or bytes
 
 
-def ahead(listings: Iterable[Iterator[T]], at_once: int = 1) -> Iterator[T]:
-    """Get the next pages of listings, of some at the same time, while the caller works on the last."""
-    waiting = iter(listings)
+def ahead(listings: Iterable[Iterator[T]], at_once: int = 1) -> Iterator[tuple[int, T]]:
+    """Get the pages of listings, each with its listing's number, some at a time, while the caller works on the last."""
+    waiting = enumerate(listings)
     with ThreadPoolExecutor(at_once) as threads:
-        coming = {threads.submit(next, one, None): one for one in islice(waiting, at_once)}
+        coming = {threads.submit(next, pages, None): (number, pages) for number, pages in islice(waiting, at_once)}
         while coming:
             for ready in wait(coming, return_when=FIRST_COMPLETED).done:
                 listing, page = coming.pop(ready), ready.result()
                 follows = next(waiting, None) if page is None else listing
                 if follows:
-                    coming[threads.submit(next, follows, None)] = follows
+                    coming[threads.submit(next, follows[1], None)] = follows
                 if page is not None:
-                    yield page
+                    yield listing[0], page
 
 
-def spooled(pages: Iterable[Page]) -> Iterator[Page]:
-    """Read all pages, then give them again: what is read after the first was listed before it.
+def spooled(pages: Iterable[tuple[int, Page]]) -> Iterator[Page]:
+    """Read all pages, then give them again, one listing after the other, however they came.
 
-    They wait in a file that has no name: only this process can read it, and it is gone with it, however that ends.
-    It takes about 60 bytes a key; memory is for one page.
+    What is read after the first was listed before it. They wait in a file that has no name: only this process can read
+    it, and it is gone with it, however that ends. It takes about 60 bytes a key; memory is for one page.
     """
+    pack, unpack = zstandard.ZstdCompressor(level=1).compress, zstandard.ZstdDecompressor().decompress
     with tempfile.TemporaryFile(prefix="steward-listing-") as file:
-        with zstandard.ZstdCompressor(level=1).stream_writer(file, closefd=False) as packed:
-            for page in pages:
-                body = msgpack.encode(page)
-                packed.write(LENGTH.pack(len(body)) + body)
-        file.seek(0)
-        with zstandard.ZstdDecompressor().stream_reader(file, closefd=False) as unpacked:
-            yield from _pages(unpacked)
-
-
-def _pages(file: BinaryIO) -> Iterator[Page]:
-    while length := file.read(LENGTH.size):
-        yield _decode(file.read(LENGTH.unpack(length)[0]))
+        places = []
+        for listing, page in pages:
+            place = file.tell()
+            places.append((listing, place, file.write(pack(msgpack.encode(page)))))
+        for _, place, length in sorted(places):
+            file.seek(place)
+            yield _decode(unpack(file.read(length)))

@@ -121,9 +121,12 @@ class ObjectStore(ABC):
         self._notice = notice
 
     def scan(self) -> Iterator[Page]:
-        """List everything, and only then give the first page: what the judge reads at it is newer than the listing."""
+        """List everything, and only then give the first page: what the judge reads at it is newer than the listing.
+
+        Pages are given in the order of the ranges, so that a batch of a plan lies close together.
+        """
         listings = (self._pages(keys) for keys in self._ranges)
-        return spooled(self._noticed(page) for page in ahead(listings, self.listings_at_once))
+        return spooled((turn, self._noticed(page)) for turn, page in ahead(listings, self.listings_at_once))
 
     def _noticed(self, page: Page) -> Page:
         self._notice(page)

@@ -164,7 +164,7 @@ class Watched:
         self.records, self.notice, self.meanwhile = records, notice, meanwhile
 
     def scan(self) -> Any:
-        return spooled(self.pages())
+        return spooled((0, page) for page in self.pages())
 
     def pages(self) -> Any:
         for record in self.records:

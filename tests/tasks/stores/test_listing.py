@@ -1,7 +1,7 @@
 """A listing is whole before it is given, takes no memory to speak of, and leaves nothing behind."""
 
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -23,15 +23,24 @@ def pages(n: int, read: list[int] | None = None) -> Iterator[Page]:
         yield [(f"key {i} {k}", Object(k, f"{k:032x}", NOW + timedelta(seconds=k))) for k in range(1000)]
 
 
+def of_one(listing: Iterable[Page]) -> Iterator[tuple[int, Page]]:
+    return ((0, page) for page in listing)
+
+
 def test_it_comes_back_as_it_was() -> None:
     odd: Page = [("é\n😀", Object(0, "", NOW)), (b"\xff", Object(1 << 40, "x-5", NOW))]
-    assert list(spooled([odd, [], *pages(2)])) == [odd, [], *pages(2)]
+    assert list(spooled(of_one([odd, [], *pages(2)]))) == [odd, [], *pages(2)]
     assert list(spooled([])) == []
+
+
+def test_listings_come_back_one_after_the_other() -> None:
+    first, second, third, last = pages(4)
+    assert list(spooled([(1, second), (0, first), (2, last), (1, third)])) == [first, second, third, last]
 
 
 def test_a7_everything_is_read_before_the_first_page_is_given() -> None:
     read: list[int] = []
-    next(spooled(pages(7, read)))
+    next(spooled(of_one(pages(7, read))))
     assert read == list(range(7))
 
 
@@ -41,12 +50,12 @@ def test_a_listing_that_breaks_gives_nothing() -> None:
         raise SourceUnreadable("broken")
 
     with pytest.raises(SourceUnreadable, match="broken"):
-        next(spooled(breaking()))
+        next(spooled(of_one(breaking())))
 
 
 def test_nothing_is_left_and_nobody_else_can_read_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    listing = spooled(pages(3))
+    listing = spooled(of_one(pages(3)))
     next(listing)
     assert list(tmp_path.iterdir()) == [], "it has no name, so that not even kill -9 leaves it"
     assert opened_in(tmp_path) == 1
@@ -63,7 +72,7 @@ def test_memory_does_not_grow_with_the_listing() -> None:
     peaks = []
     for n in (5, 50):
         tracemalloc.start()
-        for _ in spooled(pages(n)):
+        for _ in spooled(of_one(pages(n))):
             pass
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
@@ -86,8 +95,8 @@ def test_listings_are_read_at_the_same_time_each_page_once() -> None:
             yield f"{name}{place}"
 
     found = list(ahead([listing("a"), listing("b"), listing("c")], 2))
-    assert sorted(found) == ["a0", "a1", "a2", "b0", "b1", "b2", "c0", "c1", "c2"]
-    assert [one for one in found if one[0] == "a"] == ["a0", "a1", "a2"]
+    assert sorted(found) == [(turn, f"{name}{place}") for turn, name in enumerate("abc") for place in range(3)]
+    assert [page for turn, page in found if turn == 0] == ["a0", "a1", "a2"]
 
 
 def test_one_listing_that_breaks_breaks_all() -> None:
