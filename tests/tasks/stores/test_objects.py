@@ -25,7 +25,8 @@ from tasks.changes.errors import StoreDenied, StoreUnavailable
 from tasks.changes.progress import Phase
 from tasks.changes.protocols import Action, Keep, Outcome, Remove
 from tasks.stores import s3_look
-from tasks.stores.key_ranges import HEX, Prefix, Shard
+from tasks.stores.key_ranges import HEX, Prefix, Range, Shard
+from tasks.stores.listing import Page
 from tasks.stores.objects import Objects, retained
 from tasks.stores.quarantine import PastGrace
 from tasks.stores.s3_talk import Bucket
@@ -555,6 +556,20 @@ def test_a_server_that_is_not_there_is_unavailable(in_bucket: Any, chaos: ChaosP
     for ask in (store.now, lambda: next(store.scan())):
         with pytest.raises(StoreUnavailable, match="does not answer"):
             ask()
+
+
+def test_what_is_listed_at_once_is_given_in_the_order_of_keys(in_bucket: Any, monkeypatch: Any) -> None:
+    keys = [f"{in_bucket.base}{digit}{other}/x" for digit in HEX for other in "08"]
+    in_bucket.update(dict.fromkeys(keys, b"x"))
+    listed = Objects.listed
+
+    def slow_at_first(store: Objects, keys: Range) -> Iterator[Page]:
+        time.sleep(0.3 if keys.first == keys.prefix else 0)
+        return listed(store, keys)
+
+    monkeypatch.setattr(Objects, "listed", slow_at_first)
+    store = in_bucket.store(prefixes=[Prefix(in_bucket.base, HEX)])
+    assert [key for page in store.scan() for key, _ in page] == keys
 
 
 @pytest.mark.parametrize(
