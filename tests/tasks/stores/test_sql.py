@@ -356,9 +356,10 @@ def test_what_an_unanswered_transaction_did_is_waited_for(store: SqlRows, notes:
     notes["row"] = "old"
     with notes.engine.connect() as lost:
         lost.execute(text("UPDATE note SET text = 'new' WHERE id = 'row'"))
-        threading.Timer(0.3, getattr(lost, ends)).start()
+        ending = threading.Timer(0.3, getattr(lost, ends))
+        ending.start()
         assert store.apply([rewrite("row", "old", "new")]) == [ALREADY if ends == "commit" else DONE]
-        time.sleep(0.1)
+        ending.join()  # its connection is this thread's again
     assert notes["row"] == "new"
 
 
