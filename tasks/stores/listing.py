@@ -51,7 +51,8 @@ def spooled(pages: Iterable[tuple[int, Page]]) -> Iterator[Page]:
     """Read all pages, then give them again, one listing after the other, however they came.
 
     What is read after the first was listed before it. They wait in a file that has no name: only this process can read
-    it, and it is gone with it, however that ends. It takes about 60 bytes a key; memory is for one page.
+    it, and it is gone with it, however that ends. It takes about 60 bytes a key; memory is for one page, and for where
+    each lies, a hundred bytes.
     """
     pack, unpack = zstandard.ZstdCompressor(level=1).compress, zstandard.ZstdDecompressor().decompress
     with tempfile.TemporaryFile(prefix="steward-listing-") as file:
