@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cyclopts import App, CycloptsError
 from rich.console import Console
 
+from flows.importing import imports_kept
 from flows.jobs import flow_of, job_names, module_of, reader_of, summary_of
 from flows.log_file import log_to
 from flows.plans import plan_app
+from flows.private_server import PrivateServer, needed, server_that_is_set
 from tasks.changes.errors import BadInput, PlanRefused, StewardError
 
 if TYPE_CHECKING:
@@ -44,50 +45,45 @@ def main() -> None:
 
 def hmap_cleaner() -> None:
     """Run `hmap-cleaner`, the old name of hmap-clean: it acts unless told --dry-run."""
-    sys.exit(run(app_of("hmap-clean", "hmap-cleaner", live=True), sys.argv[1:]))
+    sys.exit(run(lambda: app_of("hmap-clean", "hmap-cleaner", live=True), sys.argv[1:]))
 
 
 def hmap_migrate() -> None:
     """Run `hmap-migrate`, the old name of task-model-migrate: it acts unless told --dry-run."""
-    sys.exit(run(app_of("task-model-migrate", "hmap-migrate", live=True), sys.argv[1:]))
+    sys.exit(run(lambda: app_of("task-model-migrate", "hmap-migrate", live=True), sys.argv[1:]))
 
 
 def db_migrate_bs_result_task() -> None:
     """Run `db-migrate-bs-result-task`, the old name of batch-search-migrate: it acts unless told --dry-run."""
-    sys.exit(run(app_of("batch-search-migrate", "db-migrate-bs-result-task", live=True), sys.argv[1:]))
+    sys.exit(run(lambda: app_of("batch-search-migrate", "db-migrate-bs-result-task", live=True), sys.argv[1:]))
 
 
 def dj_cleaner() -> None:
     """Run `dj-cleaner`, the old name of datajoint-clean: it acts unless told --dry-run."""
-    sys.exit(run(app_of("datajoint-clean", "dj-cleaner", live=True), sys.argv[1:]))
+    sys.exit(run(lambda: app_of("datajoint-clean", "dj-cleaner", live=True), sys.argv[1:]))
 
 
 def steward(tokens: list[str]) -> int:
-    """Run one command and return its exit status; only the job that is called is imported."""
+    """Run one command and return its exit status."""
+    return run(lambda: app_of_all(tokens), tokens)
+
+
+def app_of_all(tokens: list[str]) -> App:
+    """Make the `steward` command; only the job that is called is imported."""
     summary = "Keep data stores in order: plan every change, guard it, apply it, undo it."
     app = App(name="steward", help=summary, suppress_keyboard_interrupt=False)
     app.command(plan_app)
     for job in job_names():
         called = tokens[:1] == [job]
         app.command(app_of(job, job, live=False) if called else App(name=job, help=summary_of(job)))
-    return run(app, tokens)
-
-
-@contextmanager
-def imports_kept() -> Iterator[None]:
-    """Import without looking for garbage, neither meanwhile nor later in what was imported: it takes a fifth less."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
+    return app
 
 
 def app_of(job: str, name: str, *, live: bool) -> App:
     """Make a job's command from its flow."""
     if "--verbose" not in sys.argv:
         os.environ.update(QUIET)
+    own = private_server()
     with imports_kept():
         from flows.command import runs_of, signature_of  # these import Prefect, which takes its time
 
@@ -102,7 +98,7 @@ def app_of(job: str, name: str, *, live: bool) -> App:
         level = given.pop("log_level", "WARNING")
         if path := given.pop("log_file", None):
             log_to(path, level)
-        return call_each(flow, runs_of(flow, given, reader, live=live), json=json)
+        return call_each(flow, runs_of(flow, given, reader, live=live), own, json=json)
 
     command.__signature__ = signature  # type: ignore[attr-defined]
     command.__annotations__ = {one.name: one.annotation for one in signature.parameters.values()}
@@ -111,12 +107,10 @@ def app_of(job: str, name: str, *, live: bool) -> App:
     return app
 
 
-def call_each(flow: Flow[..., Report], runs: list[dict[str, Any]], *, json: bool) -> int:
+def call_each(flow: Flow[..., Report], runs: list[dict[str, Any]], own: PrivateServer | None, *, json: bool) -> int:
     """Run a flow with each of these parameters, whatever becomes of the others; return the worst status."""
-    from flows.private_server import needed
-
     watched = flow if needed() else flow.with_options(on_running=[link])  # a private server has no UI
-    with server(runs):
+    with server(runs, own):
         if len(runs) == 1:
             return call(watched, runs[0], json=json)
         statuses = []
@@ -161,17 +155,26 @@ def link(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  #
         say(f"Run: {url}")
 
 
-def server(runs: list[dict[str, Any]]) -> AbstractContextManager[None]:
-    """Give the Prefect server that runs are tracked on: the one that is set, or a private one."""
-    from flows.private_server import PrivateServer, needed, server_that_is_set
+def private_server() -> PrivateServer | None:
+    """Start a private Prefect server where the environment names none, before Prefect is imported.
 
+    That takes a second, and only then is it known whether the server is needed: Prefect's profiles too can name one.
+    """
+    asks = {"--help", "-h"} & set(sys.argv)
+    return None if asks or "PREFECT_API_URL" in os.environ else PrivateServer()
+
+
+def server(runs: list[dict[str, Any]], own: PrivateServer | None) -> AbstractContextManager[None]:
+    """Give the Prefect server that runs are tracked on: the one that is set, or a private one."""
     if not needed():
+        if own:
+            own.drop()
         return server_that_is_set()
     if any(run.get("approve") for run in runs):
         message = "--approve needs a Prefect server whose UI people can open to answer: set PREFECT_API_URL."
         raise BadInput(message)
     say("PREFECT_API_URL is not set: starting a private Prefect server for this run.")
-    return PrivateServer().running()
+    return (own or PrivateServer()).running()
 
 
 def show(report: Report, *, json: bool) -> None:
@@ -201,10 +204,11 @@ def attempt(act: Callable[[], int | None]) -> int:
     return status
 
 
-def run(app: App, tokens: list[str]) -> int:
-    """Run a command and turn what happened into its exit status."""
-    call_app = partial(app, tokens, exit_on_error=False, print_error=True, result_action="return_value")
+def run(make: Callable[[], App], tokens: list[str]) -> int:
+    """Make a command, which takes seconds where it imports Prefect, run it, and turn what happened into its status."""
     try:
+        app = make()
+        call_app = partial(app, tokens, exit_on_error=False, print_error=True, result_action="return_value")
         return attempt(call_app)
     except CycloptsError:
         return USAGE

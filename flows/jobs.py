@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # listing the jobs needs no Prefect, which takes a second to 
 
     from blocks.credentials import Credentials
 
-NOT_JOBS = ("cli", "command", "jobs", "log_file", "plans", "private_server")
+NOT_JOBS = ("cli", "command", "importing", "jobs", "log_file", "plans", "private_server")
 Reader = Callable[..., list[dict[str, Any]]]
 
 

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,12 +12,9 @@ from typing import Any
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.cli import hmap_cleaner, main
 from flows.jobs import flow_of, job_names
 from sandbox.chaos import ChaosProxy
-from tests.flows.conftest import Command, Datashare
-
-Here = Callable[..., CompletedProcess[str]]
+from tests.flows.conftest import Command, Datashare, Here
 
 DONE, FAILED, USAGE, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
 REPORT_KEYS = [
@@ -33,25 +29,6 @@ def half(datashare: Datashare) -> Datashare:
     datashare.present(3)
     datashare.gone(3)
     return datashare
-
-
-@pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
-    """Run a command in this process, which takes a tenth of the time; its stderr may hold Prefect's log too."""
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setenv(
-        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL"
-    )  # as the command sets it: undone afterwards
-
-    def run(name: str, *arguments: object) -> CompletedProcess[str]:
-        capsys.readouterr()
-        monkeypatch.setattr("sys.argv", [name, *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            {"steward": main, "hmap-cleaner": hmap_cleaner}[name]()
-        shown = capsys.readouterr()
-        return CompletedProcess(sys.argv, int(ended.value.code or 0), shown.out, shown.err)
-
-    return run
 
 
 def words(text: str) -> str:
@@ -326,7 +303,38 @@ class TestPrivateServer:
         assert processes_with(home) == []
 
     def started(self, command: Command, half: Datashare, home: str) -> "Popen[str]":
-        """Start a run and wait until it has its server."""
+        """Start a run and wait until it makes use of its server."""
         run = command.start("steward", "hmap-clean", *half.arguments)
-        until(lambda: len(processes_with(home)) == 2)
+        assert run.stderr
+        assert "private" in run.stderr.readline()
+        assert len(processes_with(home)) == 2
         return run
+
+    def test_none_is_used_where_a_profile_names_a_server(
+        self, half: Datashare, environment: dict[str, str], tmp_path: Path
+    ) -> None:
+        home = tmp_path / "home"
+        home.mkdir()
+        profile = f'active = "theirs"\n[profiles.theirs]\nPREFECT_API_URL = "{environment.pop("PREFECT_API_URL")}"\n'
+        (home / "profiles.toml").write_text(profile)
+        done = Command({**environment, "PREFECT_HOME": str(home)})("hmap-cleaner", *half.arguments)
+        assert done.returncode == DONE, done.stderr
+        assert "private" not in done.stderr
+        assert "Run: " in done.stderr
+        assert processes_with(str(home)) == []
+        assert not list(home.glob("*.db"))
+
+    def test_none_outlives_a_command_that_is_wrong_or_interrupted_before(
+        self, half: Datashare, environment: dict[str, str], tmp_path: Path
+    ) -> None:
+        home = tmp_path / "home"
+        del environment["PREFECT_API_URL"]
+        command = Command({**environment, "PREFECT_HOME": str(home)})
+        assert command("steward", "hmap-clean", *half.arguments, "--no-such-option").returncode == USAGE
+        run = command.start("steward", "hmap-clean", *half.arguments)
+        until(lambda: len(processes_with(str(home))) >= 2)
+        os.killpg(run.pid, signal.SIGINT)
+        _, told = run.communicate(timeout=30)
+        assert (run.returncode, told.partition(".")[0]) == (INTERRUPTED, "Interrupted")
+        until(lambda: processes_with(str(home)) == [])
+        assert not list(home.glob("*.db"))

@@ -4,37 +4,28 @@ import json
 import os
 import random
 import time
-from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 
-from flows.cli import dj_cleaner, main
-from tests.flows.conftest import Command
+from tests.flows.conftest import Command, Here
 from tests.flows.external_store import ExternalStore, Stores, config_of
 
-Here = Callable[..., CompletedProcess[str]]
 DONE, FAILED, USAGE, REFUSED = 0, 1, 2, 3
 SECRETS = ("testsecret", "s3cret")
 KILLS = int(os.environ.get("STEWARD_KILLS", "1"))
 
 
 @pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
-    """Run a command in this process, which takes a tenth of the time."""
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setenv("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+def here(here: Here) -> Here:
+    """Run a command, and see that it tells no secret."""
 
     def run(name: str, *arguments: object) -> CompletedProcess[str]:
-        capsys.readouterr()
-        monkeypatch.setattr("sys.argv", [name, *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            {"steward": main, "dj-cleaner": dj_cleaner}[name]()
-        shown = capsys.readouterr()
-        assert not any(secret in shown.out + shown.err for secret in SECRETS)
-        return CompletedProcess([name], int(ended.value.code or 0), shown.out, shown.err)
+        done = here(name, *arguments)
+        assert not any(secret in done.stdout + done.stderr for secret in SECRETS)
+        return done
 
     return run
 
