@@ -58,6 +58,7 @@ class PrivateServer:
             [sys.executable, "-m", "flows.private_server"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            bufsize=0,
             env={**os.environ, **SETTINGS},
             start_new_session=True,  # so that Ctrl-C ends the run before its server
         )
@@ -98,7 +99,6 @@ class PrivateServer:
         assert self._process.stdout  # noqa: S101
         try:
             self._process.stdin.write(b"serve\n")
-            self._process.stdin.flush()
             url = f"http://127.0.0.1:{int(self._process.stdout.readline())}/api"
             urlopen(f"{url}/health", timeout=START_SECONDS).close()  # noqa: S310  # our own, on loopback
         except (OSError, ValueError) as error:

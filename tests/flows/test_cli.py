@@ -338,3 +338,15 @@ class TestPrivateServer:
         assert (run.returncode, told.partition(".")[0]) == (INTERRUPTED, "Interrupted")
         until(lambda: processes_with(str(home)) == [])
         assert not list(home.glob("*.db"))
+
+    def test_one_that_cannot_start_is_a_failure_that_says_so(
+        self, half: Datashare, environment: dict[str, str], tmp_path: Path
+    ) -> None:
+        home = str(tmp_path / "home")
+        del environment["PREFECT_API_URL"]
+        environment["PREFECT_API_DATABASE_CONNECTION_URL"] = f"sqlite+aiosqlite:///{tmp_path}/not/there.db"
+        done = Command({**environment, "PREFECT_HOME": home})("hmap-cleaner", *half.arguments)
+        assert done.returncode == FAILED
+        assert "Failed: The private Prefect server did not start: " in done.stderr
+        assert len(half.tasks) == 6
+        assert processes_with(home) == []
