@@ -113,11 +113,15 @@ def failures(location: str) -> Iterator[None]:
     try:
         yield
     except AuthenticationError as error:
-        message = f"{location} refuses the user or password: {str(error).rstrip('.')}. Correct the URL or the block."
+        message = f"{location} refuses the user or password: {_said(error)}. Correct the URL or the block."
         raise StoreDenied(message) from error
     except (BusyLoadingError, ConnectionError, TimeoutError) as error:
-        message = f"{location} does not answer: {error}. What was done so far stands; run the command again."
+        message = f"{location} does not answer: {_said(error)}. What was done so far stands; run the command again."
         raise StoreUnavailable(message) from error
     except RedisError as error:
-        message = f"{location} refuses the command: {error}. What was done so far stands."
+        message = f"{location} refuses the command: {_said(error)}. What was done so far stands."
         raise StoreDenied(message) from error
+
+
+def _said(error: RedisError) -> str:
+    return str(error).rstrip(".")

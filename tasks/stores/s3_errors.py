@@ -77,5 +77,11 @@ def failures(location: str) -> Iterator[None]:
         message = f"{location} does not answer as S3 does: {error}. What was done so far stands; run the command again."
         raise StoreUnavailable(message) from error
     except (HTTPError, ServerError) as error:
-        message = f"{location} does not answer: {error}. What was done so far stands; run the command again."
+        message = f"{location} does not answer: {_reason(error)}. What was done so far stands; run the command again."
         raise StoreUnavailable(message) from error
+
+
+def _reason(error: Exception) -> str:
+    """Give the last reason that urllib3 names, without its own objects."""
+    said = str(getattr(error, "reason", None) or error)
+    return (said.partition("): ")[2] or said).rstrip(".")

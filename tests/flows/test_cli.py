@@ -163,7 +163,9 @@ class TestFailures:
         proxy.refuse()
         done = here("steward", "hmap-clean", *half.arguments)
         assert done.returncode == FAILED
-        assert "does not answer" in done.stderr
+        assert "does not answer: " in done.stderr
+        assert ". What was done so far stands; run the command again.\n" in done.stderr
+        assert ".." not in done.stderr
         assert not done.stdout
 
     def test_c12_a_broken_record_fails_the_command_after_the_rest_is_done(
