@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 DONE, FAILED, USAGE, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
 SEVERITY = (DONE, REFUSED, USAGE, FAILED)
 LOG = logging.getLogger("steward")
+LOG.addHandler(logging.NullHandler())  # or Python prints to stderr what it is told before Prefect is there
 QUIET = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}
 
 

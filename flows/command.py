@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from blocks.errors import UnusableCredentials
 from flows.jobs import Reader
 from tasks.changes.errors import BadInput
-from tasks.changes.options import Described
+from tasks.changes.options import Described, said
 
 JSON = Parameter(help="Print the report as one JSON object on stdout.", negative="", show_default=False)
 VERBOSE = Parameter(help="Show Prefect's log on stderr.", negative="", show_default=False)
@@ -120,7 +120,7 @@ def _converter(name: str, hint: Any) -> Callable[[Any, Sequence[Token]], Any]:
             return adapter.validate_python(tokens[0].value)
         except ValidationError as error:
             place = "" if tokens[0].keyword else f"Invalid value for {name}: "  # cyclopts names options only
-            raise ValueError(place + error.errors()[0]["msg"]) from error
+            raise ValueError(place + said(error.errors()[0])) from error
 
     return convert
 

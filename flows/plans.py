@@ -12,7 +12,7 @@ from cyclopts import App, Parameter
 from pydantic import TypeAdapter, ValidationError
 
 from tasks.changes.errors import BadInput
-from tasks.changes.options import Duration
+from tasks.changes.options import Duration, said
 from tasks.changes.plan_file import Counts, Header, action_of, from_json, lines_of, read_header, to_json, verify
 from tasks.changes.plan_store import PlanStore
 from tasks.changes.protocols import Action, Image
@@ -83,7 +83,7 @@ def age(text: str) -> timedelta:
     try:
         return TypeAdapter(Duration).validate_python(text)
     except ValidationError as error:
-        message = f"--older-than {text}: {error.errors()[0]['msg']}"
+        message = f"--older-than: {said(error.errors()[0])}."
         raise BadInput(message) from error
 
 

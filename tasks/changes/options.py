@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WithJsonSchema, WrapValidator
+from pydantic_core import ErrorDetails
 
 
 @dataclass(frozen=True)
@@ -23,20 +24,30 @@ class Described:
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def parse_duration(value: object) -> object:
-    """Turn text such as `36h`, `1d12h` or `0s` into a timedelta; leave anything else to pydantic."""
-    if not isinstance(value, str) or not re.fullmatch(r"(\d+[smhdw])+", value):
-        return value
+def parse_duration(value: object, otherwise: ValidatorFunctionWrapHandler) -> timedelta:
+    """Turn text such as `36h`, `1d12h` or `0s` into a timedelta; what has another form goes to pydantic."""
     try:
-        return timedelta(**{UNITS[unit]: int(number) for number, unit in re.findall(r"(\d+)([smhdw])", value)})
+        if isinstance(value, str) and re.fullmatch(r"(\d+[smhdw])+", value):
+            return timedelta(**{UNITS[unit]: int(number) for number, unit in re.findall(r"(\d+)([smhdw])", value)})
+        found: timedelta = otherwise(value)
     except OverflowError as error:
         message = f"{value} is too long"
         raise ValueError(message) from error
+    except ValidationError as error:
+        message = f"{value!r} is no duration such as 36h or 7d"
+        raise ValueError(message) from error
+    return found
+
+
+def said(wrong: ErrorDetails) -> str:
+    """Say in plain words what pydantic finds wrong with a value."""
+    plain = {"missing": "missing", "extra_forbidden": "not known"}
+    return plain.get(wrong["type"], wrong["msg"].removeprefix("Value error, "))
 
 
 Duration = Annotated[
     timedelta,
-    BeforeValidator(parse_duration),
+    WrapValidator(parse_duration),
     WithJsonSchema({"type": "string", "examples": ["36h", "7d"]}),
 ]
 

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 from blocks.datajoint_credentials import DataJointCredentials
 from blocks.object_store_credentials import ObjectStoreCredentials
 from tasks.changes.errors import BadInput
+from tasks.changes.options import said
 from tasks.datajoint.namespaces import normal_location
 from tasks.datajoint.tables import CleaningRun, DatabaseServer, StorageServers, Table
 
@@ -27,7 +28,7 @@ class Config(Table):
         if number is None:
             return self.cleaning_runs
         if not 1 <= number <= len(self.cleaning_runs):
-            message = f"--run {number}: there are {len(self.cleaning_runs)} runs, counted from 1."
+            message = f"--run {number}: the file has the runs 1 to {len(self.cleaning_runs)}."
             raise BadInput(message)
         return [self.cleaning_runs[number - 1]]
 
@@ -85,11 +86,14 @@ def read_config(path: Path) -> Config:
     """
     try:
         config = Config.model_validate(tomllib.loads(path.read_text()))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        message = f"{path}: {error.strerror}" if isinstance(error, OSError) else f"{path}: {error}"
+    except OSError as error:
+        message = f"{path}: {error.strerror}. Give the file with --config-file."
+        raise BadInput(message) from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        message = f"{path}: {error}"
         raise BadInput(message) from error
     except ValidationError as error:
-        message = "; ".join(f"{path}: {_where(one['loc'])}: {_said(one['msg'])}" for one in error.errors())
+        message = "; ".join(f"{path}: {_where(one['loc'])}: {said(one)}" for one in error.errors())
         raise BadInput(message) from None
     for number, run in enumerate(config.cleaning_runs, 1):
         if problem := _problem(config, run):
@@ -106,10 +110,6 @@ def _where(loc: tuple[int | str, ...]) -> str:
     return f"[{'.'.join(map(str, loc[:depth]))}] {'.'.join(map(str, loc[depth:]))}".strip()
 
 
-def _said(message: str) -> str:
-    return message.removeprefix("Value error, ")
-
-
 def _problem(config: Config, run: CleaningRun) -> str | None:
     missing = [f"[database_servers.{name}]" for name in run.servers if name not in config.database_servers]
     if run.kind == "s3" and run.server not in config.storage_servers.minio:
@@ -120,7 +120,7 @@ def _problem(config: Config, run: CleaningRun) -> str | None:
         config.store(run)
         run.layout.namespace(run.location, run.schemas, run.generation)
     except ValidationError as error:
-        return "; ".join(f"{'.'.join(map(str, one['loc']))}: {_said(one['msg'])}" for one in error.errors())
+        return "; ".join(f"{'.'.join(map(str, one['loc']))}: {said(one)}" for one in error.errors())
     except BadInput as error:
         return str(error)
     return None

@@ -171,19 +171,19 @@ def test_runs_at_other_locations_do_not(read: Read) -> None:
 
 
 ERRORS = [
-    ({"schema": ""}, "", "[[cleaning_runs]] 1, schema: Field required"),
-    ({}, "schemas = ['x']", "[[cleaning_runs]] 1, schemas: Extra inputs are not permitted"),
-    ({}, "grase = '1h'", "[[cleaning_runs]] 1, grase: Extra inputs are not permitted"),
-    ({}, "grace = '1 year'", "[[cleaning_runs]] 1, grace: "),
+    ({"schema": ""}, "", "[[cleaning_runs]] 1, schema: missing"),
+    ({}, "schemas = ['x']", "[[cleaning_runs]] 1, schemas: not known"),
+    ({}, "grase = '1h'", "[[cleaning_runs]] 1, grase: not known"),
+    ({}, "grace = '1 year'", "[[cleaning_runs]] 1, grace: '1 year' is no duration such as 36h or 7d"),
     ({}, "generation = 3", "[[cleaning_runs]] 1, generation: Input should be 'legacy', '2' or 'both'"),
     ({}, "mode = 'purge'", "[[cleaning_runs]] 1, mode: "),
     ({}, "token_length = 3", "[[cleaning_runs]] 1, token_length: "),
     ({"bucket": ""}, "", "[[cleaning_runs]] 1: a run of kind s3 needs bucket"),
     ({}, "kind = 'file'", "[[cleaning_runs]] 1: a run of kind file has the store's folder as its location"),
-    ({"password": ""}, "", "[database_servers.my_db_server] password: Field required"),
-    ({"secure": ""}, "", "[storage_servers.minio.my_minio_server] secure: Field required"),
-    ({"user": "usr"}, "", "[database_servers.my_db_server] usr: Extra inputs are not permitted"),
-    ({}, "[database_server.x]\nhost = 'x'", "[database_server]: Extra inputs are not permitted"),
+    ({"password": ""}, "", "[database_servers.my_db_server] password: missing"),
+    ({"secure": ""}, "", "[storage_servers.minio.my_minio_server] secure: missing"),
+    ({"user": "usr"}, "", "[database_servers.my_db_server] usr: not known"),
+    ({}, "[database_server.x]\nhost = 'x'", "[database_server]: not known"),
     ({}, "[[cleaning_runs", "Expected ']]'"),
     ({}, NEXT.format(store="nowhere", location=""), "[[cleaning_runs]] 2: there is no [storage_servers.minio.nowhere]"),
 ]
