@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_valida
 from sqlalchemy import Engine, create_engine
 
 from blocks.database_url import FORM, database_at
-from blocks.errors import UnusableCredentials
+from blocks.errors import UnusableCredentials, said
 
 
 # Prefect 3.8 takes a reference to a block in a deployment only where the class has another title than its name.
@@ -65,7 +65,7 @@ class DatabaseCredentials(CredentialsBlock, title="Database Credentials"):
         try:
             return cls(url=SecretStr(url))
         except ValidationError as error:
-            reason = error.errors(include_input=False)[0]["msg"].removeprefix("Value error, ")
+            reason = said(error.errors(include_input=False)[0])
             raise UnusableCredentials(f"The database cannot be used: {reason}.") from None
 
     @property

@@ -14,10 +14,10 @@ from prefect import Flow
 from prefect.blocks.core import Block
 from pydantic import TypeAdapter, ValidationError
 
-from blocks.errors import UnusableCredentials
+from blocks.errors import UnusableCredentials, said
 from flows.jobs import Reader
 from tasks.changes.errors import BadInput
-from tasks.changes.options import Described, said
+from tasks.changes.options import Described
 
 JSON = Parameter(help="Print the report as one JSON object on stdout.", negative="", show_default=False)
 VERBOSE = Parameter(help="Show Prefect's log on stderr.", negative="", show_default=False)

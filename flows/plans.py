@@ -11,8 +11,9 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from pydantic import TypeAdapter, ValidationError
 
+from blocks.errors import said
 from tasks.changes.errors import BadInput
-from tasks.changes.options import Duration, said
+from tasks.changes.options import Duration
 from tasks.changes.plan_file import Counts, Header, action_of, from_json, lines_of, read_header, to_json, verify
 from tasks.changes.plan_store import PlanStore
 from tasks.changes.protocols import Action, Image

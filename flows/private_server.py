@@ -2,7 +2,7 @@
 
 Prefect can start one by itself, but only after it has imported the whole server into the client, which doubles the
 time to the first task; and that one outlives a client that was killed. Ours starts while the client still imports
-Prefect, which therefore is imported here only where it is used.
+Prefect, and what takes time to import is imported here only where it is used.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
-from urllib.request import urlopen
 
 from flows.importing import imports_kept
 from tasks.changes.errors import StewardError
@@ -95,6 +94,8 @@ class PrivateServer:
 
     def _serving(self) -> str:
         """Let it serve, and give its API's address once it does; it listens before, so that one request is enough."""
+        from urllib.request import urlopen
+
         assert self._process.stdin  # noqa: S101  # for mypy
         assert self._process.stdout  # noqa: S101
         try:

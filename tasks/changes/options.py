@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WithJsonSchema, WrapValidator
-from pydantic_core import ErrorDetails
 
 
 @dataclass(frozen=True)
@@ -37,12 +36,6 @@ def parse_duration(value: object, otherwise: ValidatorFunctionWrapHandler) -> ti
         message = f"{value!r} is no duration such as 36h or 7d"
         raise ValueError(message) from error
     return found
-
-
-def said(wrong: ErrorDetails) -> str:
-    """Say in plain words what pydantic finds wrong with a value."""
-    plain = {"missing": "missing", "extra_forbidden": "not known"}
-    return plain.get(wrong["type"], wrong["msg"].removeprefix("Value error, "))
 
 
 Duration = Annotated[

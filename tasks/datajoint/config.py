@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from blocks.datajoint_credentials import DataJointCredentials
+from blocks.errors import said
 from blocks.object_store_credentials import ObjectStoreCredentials
 from tasks.changes.errors import BadInput
-from tasks.changes.options import said
 from tasks.datajoint.namespaces import normal_location
 from tasks.datajoint.tables import CleaningRun, DatabaseServer, StorageServers, Table
 

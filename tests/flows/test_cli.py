@@ -14,6 +14,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.jobs import flow_of, job_names
 from sandbox.chaos import ChaosProxy
+from sandbox.prefect_server import PrefectServer
 from tests.flows.conftest import Command, Datashare, Here
 
 DONE, FAILED, USAGE, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -266,45 +267,52 @@ def until(condition: Callable[[], object], seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
-def processes_with(mark: str) -> list[int]:
+def processes_with(home: Path) -> list[int]:
     """Give the processes that have this in their environment: a run's, and whatever it started."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if mark.encode() in (process / "environ").read_bytes():
+            if bytes(home) in (process / "environ").read_bytes():
                 found.append(int(process.name))
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
     return found
 
 
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A folder of Prefect's that no other run uses; its name marks the processes of this test."""
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def alone(environment: dict[str, str], home: Path) -> Command:
+    """Runs commands that are told of no server."""
+    told = {name: value for name, value in environment.items() if name != "PREFECT_API_URL"}
+    return Command({**told, "PREFECT_HOME": str(home)})
+
+
 class TestPrivateServer:
     """Without PREFECT_API_URL; one test after another, so that the server's database is made only once."""
 
-    def test_a_run_has_its_own_server_which_ends_with_it(
-        self, half: Datashare, environment: dict[str, str], tmp_path: Path
-    ) -> None:
-        home = str(tmp_path / "home")
-        command = Command({name: value for name, value in environment.items() if name != "PREFECT_API_URL"})
-        command.environment["PREFECT_HOME"] = home
-
-        done = command("hmap-cleaner", *half.arguments, "--json")
+    def test_a_run_has_its_own_server_which_ends_with_it(self, half: Datashare, alone: Command, home: Path) -> None:
+        done = alone("hmap-cleaner", *half.arguments, "--json")
         assert (done.returncode, report_in(done)["applied"]) == (DONE, 3), done.stderr
         assert done.stderr.startswith("PREFECT_API_URL is not set: starting a private Prefect server for this run.\n")
         assert processes_with(home) == []
 
-        killed = self.started(command, half, home)
+        killed = self.started(alone, half, home)
         killed.kill()
         killed.communicate()
         until(lambda: processes_with(home) == [])
 
-        interrupted = self.started(command, half, home)
+        interrupted = self.started(alone, half, home)
         os.killpg(interrupted.pid, signal.SIGINT)
         interrupted.communicate(timeout=30)
         assert interrupted.returncode == INTERRUPTED
         assert processes_with(home) == []
 
-    def started(self, command: Command, half: Datashare, home: str) -> "Popen[str]":
+    def started(self, command: Command, half: Datashare, home: Path) -> "Popen[str]":
         """Start a run and wait until it makes use of its server."""
         run = command.start("steward", "hmap-clean", *half.arguments)
         assert run.stderr
@@ -313,41 +321,36 @@ class TestPrivateServer:
         return run
 
     def test_none_is_used_where_a_profile_names_a_server(
-        self, half: Datashare, environment: dict[str, str], tmp_path: Path
+        self, half: Datashare, alone: Command, home: Path, prefect: PrefectServer
     ) -> None:
-        home = tmp_path / "home"
         home.mkdir()
-        profile = f'active = "theirs"\n[profiles.theirs]\nPREFECT_API_URL = "{environment.pop("PREFECT_API_URL")}"\n'
-        (home / "profiles.toml").write_text(profile)
-        done = Command({**environment, "PREFECT_HOME": str(home)})("hmap-cleaner", *half.arguments)
+        (home / "profiles.toml").write_text(
+            f'active = "theirs"\n[profiles.theirs]\nPREFECT_API_URL = "{prefect.api_url}"\n'
+        )
+        done = alone("hmap-cleaner", *half.arguments)
         assert done.returncode == DONE, done.stderr
         assert "private" not in done.stderr
         assert "Run: " in done.stderr
-        assert processes_with(str(home)) == []
+        assert processes_with(home) == []
         assert not list(home.glob("*.db"))
 
     def test_none_outlives_a_command_that_is_wrong_or_interrupted_before(
-        self, half: Datashare, environment: dict[str, str], tmp_path: Path
+        self, half: Datashare, alone: Command, home: Path
     ) -> None:
-        home = tmp_path / "home"
-        del environment["PREFECT_API_URL"]
-        command = Command({**environment, "PREFECT_HOME": str(home)})
-        assert command("steward", "hmap-clean", *half.arguments, "--no-such-option").returncode == USAGE
-        run = command.start("steward", "hmap-clean", *half.arguments)
-        until(lambda: len(processes_with(str(home))) >= 2)
+        assert alone("steward", "hmap-clean", *half.arguments, "--no-such-option").returncode == USAGE
+        run = alone.start("steward", "hmap-clean", *half.arguments)
+        until(lambda: len(processes_with(home)) >= 2)
         os.killpg(run.pid, signal.SIGINT)
         _, told = run.communicate(timeout=30)
         assert (run.returncode, told.partition(".")[0]) == (INTERRUPTED, "Interrupted")
-        until(lambda: processes_with(str(home)) == [])
+        until(lambda: processes_with(home) == [])
         assert not list(home.glob("*.db"))
 
     def test_one_that_cannot_start_is_a_failure_that_says_so(
-        self, half: Datashare, environment: dict[str, str], tmp_path: Path
+        self, half: Datashare, alone: Command, home: Path, tmp_path: Path
     ) -> None:
-        home = str(tmp_path / "home")
-        del environment["PREFECT_API_URL"]
-        environment["PREFECT_API_DATABASE_CONNECTION_URL"] = f"sqlite+aiosqlite:///{tmp_path}/not/there.db"
-        done = Command({**environment, "PREFECT_HOME": home})("hmap-cleaner", *half.arguments)
+        alone.environment["PREFECT_API_DATABASE_CONNECTION_URL"] = f"sqlite+aiosqlite:///{tmp_path}/not/there.db"
+        done = alone("hmap-cleaner", *half.arguments)
         assert done.returncode == FAILED
         assert "Failed: The private Prefect server did not start: " in done.stderr
         assert len(half.tasks) == 6
