@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Self
 
-from prefect.blocks.abstract import CredentialsBlock
 from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_validator
 from sqlalchemy import Engine, create_engine
 
-from blocks.database_url import FORM, database_at
+from blocks.checked_credentials import CheckedCredentials
+from blocks.database_url import FORM, Database, database_at
 from blocks.errors import UnusableCredentials, said
 
 
 # Prefect 3.8 takes a reference to a block in a deployment only where the class has another title than its name.
-class DatabaseCredentials(CredentialsBlock, title="Database Credentials"):
+class DatabaseCredentials(CheckedCredentials, title="Database Credentials"):
     """How to reach a database of PostgreSQL, MySQL, MariaDB or SQLite.
 
     Attributes:
@@ -36,12 +36,14 @@ class DatabaseCredentials(CredentialsBlock, title="Database Credentials"):
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
+    needs: ClassVar[tuple[str, ...]] = ("url",)
     takes: ClassVar[str] = (
         "postgresql://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE, mysql:// or mariadb:// likewise, sqlite:FILE, "
         "or jdbc: before any of them"
     )
 
-    url: SecretStr = Field(
+    url: SecretStr | None = Field(
+        default=None,
         title="URL",
         description="The whole URL, such as postgresql://user:password@host:5432/database, mysql://…, "
         "sqlite:/path/to/file.db, or what Java takes: jdbc:postgresql://host/database?user=user&password=password.",
@@ -49,8 +51,9 @@ class DatabaseCredentials(CredentialsBlock, title="Database Credentials"):
 
     @field_validator("url")
     @classmethod
-    def _check_url(cls, url: SecretStr) -> SecretStr:
-        database_at(url.get_secret_value())
+    def _check_url(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            database_at(url.get_secret_value())
         return url
 
     @classmethod
@@ -71,12 +74,18 @@ class DatabaseCredentials(CredentialsBlock, title="Database Credentials"):
     @property
     def location(self) -> str:
         """Name the server and database, or the file, without secrets."""
-        return database_at(self.url.get_secret_value()).location
+        return self._database().location if self.url else "a database without a URL"
+
+    def _database(self) -> Database:
+        self.check_complete()
+        assert self.url  # noqa: S101  # for mypy
+        return database_at(self.url.get_secret_value())
 
     def get_client(self, **options: Any) -> Engine:
         """Make an SQLAlchemy engine, with further options for the driver; it connects when it is first used.
 
-        A SQLite file is never created. No text of the engine's errors holds what a statement was given.
+        A SQLite file is never created. No text of the engine's errors holds what a statement was given. Raises
+        UnusableCredentials where the URL is missing.
         """
-        database = database_at(self.url.get_secret_value())
+        database = self._database()
         return create_engine(database.url, hide_parameters=True, connect_args={**database.options, **options})

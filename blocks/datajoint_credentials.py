@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
-from prefect.blocks.abstract import CredentialsBlock
 from pydantic import ConfigDict, Field, SecretStr
 from sqlalchemy import URL, Engine, create_engine
 
+from blocks.checked_credentials import CheckedCredentials
 from blocks.database_options import OPTIONS
 from blocks.database_url import DRIVERS, PORTS
 
@@ -21,7 +21,7 @@ TLS: Final = {
 
 
 # Prefect 3.8 takes a reference to a block in a deployment only where the class has another title than its name.
-class DataJointCredentials(CredentialsBlock, title="DataJoint Credentials"):
+class DataJointCredentials(CheckedCredentials, title="DataJoint Credentials"):
     """How to reach a database server, and which of its rows may reference the objects of a DataJoint store.
 
     Attributes:
@@ -53,14 +53,20 @@ class DataJointCredentials(CredentialsBlock, title="DataJoint Credentials"):
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
-    host: str = Field(min_length=1, description="The server's name or address.")
-    user: str = Field(min_length=1, description="The user; SELECT on the whole of the schemas is enough.")
-    password: SecretStr = Field(description="The user's password.")
+    needs: ClassVar[tuple[str, ...]] = ("host", "user", "password", "schemas", "stores")
+
+    host: str = Field(default="", min_length=1, description="The server's name or address.")
+    user: str = Field(default="", min_length=1, description="The user; SELECT on the whole of the schemas is enough.")
+    password: SecretStr | None = Field(default=None, description="The user's password.")
     schemas: list[str] = Field(
-        min_length=1, description="The schemas whose rows may reference the objects; each must be there."
+        default_factory=list,
+        min_length=1,
+        description="The schemas whose rows may reference the objects; each must be there.",
     )
     stores: list[str] = Field(
-        min_length=1, description="The names by which the store is known in DataJoint there; each schema must use one."
+        default_factory=list,
+        min_length=1,
+        description="The names by which the store is known in DataJoint there; each schema must use one.",
     )
     codecs: list[str] = Field(
         default=[], description="Codecs of one's own whose JSON has the object's path; any other stops the run."
@@ -83,8 +89,12 @@ class DataJointCredentials(CredentialsBlock, title="DataJoint Credentials"):
         """Make an SQLAlchemy engine, with further options for the driver; it connects when it is first used.
 
         A transaction sees all tables at one moment: a row that moves from one to another is seen in one of them.
+        Raises UnusableCredentials where a field is missing.
         """
-        kind, password = KINDS[self.backend], self.password.get_secret_value()
+        self.check_complete()
+        assert self.password is not None  # noqa: S101  # for mypy
+        kind = KINDS[self.backend]
+        password = self.password.get_secret_value()
         url = URL.create(f"{kind}+{DRIVERS[kind]}", self.user, None, self.host, self.port or PORTS[kind], self.database)
         given = OPTIONS[kind]({} if self.tls is None else {"sslmode": TLS[kind, self.tls]})
         # As bytes: PyMySQL would send Latin-1.

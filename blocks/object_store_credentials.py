@@ -9,10 +9,10 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import certifi
 from minio import Minio
 from minio.credentials.providers import EnvAWSProvider, Provider, StaticProvider
-from prefect.blocks.abstract import CredentialsBlock
 from pydantic import ConfigDict, Field, SecretStr, model_validator
 from urllib3 import PoolManager, Retry, Timeout
 
+from blocks.checked_credentials import CheckedCredentials
 from blocks.errors import UnusableCredentials
 
 SCHEMES: Final = {"s3": True, "https": True, "http": False}
@@ -44,7 +44,7 @@ def parts_of(url: str) -> dict[str, Any]:
 
 
 # Prefect 3.8 takes a reference to a block in a deployment only where the class has another title than its name.
-class ObjectStoreCredentials(CredentialsBlock, title="Object Store Credentials"):
+class ObjectStoreCredentials(CheckedCredentials, title="Object Store Credentials"):
     """How to reach a bucket of an S3 object store: AWS, MinIO, Ceph, SeaweedFS and the like.
 
     Attributes:
@@ -72,6 +72,7 @@ class ObjectStoreCredentials(CredentialsBlock, title="Object Store Credentials")
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
+    needs: ClassVar[tuple[str, ...]] = ("bucket",)
     takes: ClassVar[str] = (
         "s3://[KEY:SECRET@]HOST[:PORT]/BUCKET[?region=REGION], https:// likewise, http:// without TLS"
     )
@@ -81,7 +82,7 @@ class ObjectStoreCredentials(CredentialsBlock, title="Object Store Credentials")
         pattern=r"^([^\s/:@?#]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?$",
         description="The server's name or address, with its port if that is not the usual one, such as minio:9000.",
     )
-    bucket: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]+$", description="The bucket.")
+    bucket: str = Field(default="", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]+$", description="The bucket.")
     access_key: str | None = Field(
         default=None,
         min_length=1,
@@ -122,8 +123,9 @@ class ObjectStoreCredentials(CredentialsBlock, title="Object Store Credentials")
     def get_client(self, **options: Any) -> Minio:
         """Make a client, with further options for its pool of connections; it asks again what may be asked again.
 
-        Raises UnusableCredentials where there are no keys; nothing else until the first request.
+        Raises UnusableCredentials where the bucket or the keys are missing; nothing else until the first request.
         """
+        self.check_complete()
         pool: dict[str, Any] = {
             "timeout": Timeout(connect=10, read=120),
             "maxsize": CONNECTIONS,

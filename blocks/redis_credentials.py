@@ -6,11 +6,12 @@ import re
 from typing import Any, ClassVar, Self
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-from prefect.blocks.abstract import CredentialsBlock
 from pydantic import ConfigDict, Field, SecretStr, field_validator
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+
+from blocks.checked_credentials import CheckedCredentials
 
 READ_BYTES = 1 << 20  # replies of a scan are that large
 SCHEMES = ("redis", "rediss", "unix")
@@ -35,7 +36,7 @@ def _bracketed(host: str) -> str:
 
 
 # Prefect 3.8 takes a reference to a block in a deployment only where the class has another title than its name.
-class RedisCredentials(CredentialsBlock, title="Redis Credentials"):
+class RedisCredentials(CheckedCredentials, title="Redis Credentials"):
     """How to reach a Redis server: a URL, or its parts.
 
     Attributes:

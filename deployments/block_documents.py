@@ -6,6 +6,7 @@ import pkgutil
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from inspect import isabstract
 from types import ModuleType
 from typing import Any
 
@@ -13,6 +14,7 @@ from prefect.blocks.core import Block
 from pydantic import SecretStr, ValidationError
 
 import blocks
+from blocks.checked_credentials import CheckedCredentials
 from deployments.errors import BadBlockVariable
 
 PREFIX = "STEWARD_BLOCK__"
@@ -71,7 +73,8 @@ def prefix_of(slug: str) -> str:
 
 def _defined_in(module: ModuleType) -> Iterator[type[Block]]:
     for value in vars(module).values():
-        if isinstance(value, type) and issubclass(value, Block) and value.__module__ == module.__name__:
+        own = isinstance(value, type) and issubclass(value, Block) and value.__module__ == module.__name__
+        if own and not isabstract(value):
             yield value
 
 
@@ -93,11 +96,15 @@ def _document(slug: str, name: str, given: Mapping[str, str], types: Mapping[str
         raise BadBlockVariable(f"{where}{field_name.upper()}: {slug} has {_listed(block.model_fields)}")
     values = {key: _value(text, block.model_fields[key].annotation, where + key.upper()) for key, text in given.items()}
     try:
-        return Document(name, block(**values))
+        document = Document(name, block(**values))
     except ValidationError as error:
         # Without the input, which may be a secret, and without the chain, which would print it.
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
         raise BadBlockVariable(f"{where}…: {slug} refuses it: {problems}") from None
+    if isinstance(document.block, CheckedCredentials) and (missing := document.block.missing):
+        variables = " and ".join(where + field_name.upper() for field_name in missing)
+        raise BadBlockVariable(f"{where}…: set {variables} too")
+    return document
 
 
 def _value(text: str, annotation: object, variable: str) -> Any:

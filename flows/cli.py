@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cyclopts import App, CycloptsError
 from rich.console import Console
 
+from blocks.errors import UnusableCredentials
 from flows.importing import imports_kept
 from flows.jobs import flow_of, job_names, module_of, reader_of, summary_of
 from flows.log_file import log_to
@@ -194,7 +195,7 @@ def attempt(act: Callable[[], int | None]) -> int:
     """Do something and turn a failure that was foreseen into its exit status."""
     try:
         return int(act() or DONE)
-    except BadInput as error:
+    except (BadInput, UnusableCredentials) as error:
         status, text = USAGE, str(error)
     except PlanRefused as refusal:
         status, text = REFUSED, f"Refused: {refusal}"

@@ -83,6 +83,12 @@ def test_a_bad_block_variable_is_named_and_its_value_is_not(variable: str, value
     assert refusal.value.__cause__ is None
 
 
+def test_a_document_that_lacks_a_field_is_refused_and_the_variable_named() -> None:
+    given = {"STEWARD_BLOCK__OBJECT_STORE_CREDENTIALS__LAB__ENDPOINT": "minio:9000"}
+    with pytest.raises(BadBlockVariable, match="set STEWARD_BLOCK__OBJECT_STORE_CREDENTIALS__LAB__BUCKET too"):
+        block_documents.documents_from(given, block_documents.block_types())
+
+
 def test_block_types_are_found_by_themselves() -> None:
     found = block_documents.block_types()
     assert "redis-credentials" in found
