@@ -1,13 +1,23 @@
 """`make deploy`: bring a Prefect server to what this folder and prefect.yaml say, as often as you like."""
 
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from prefect.client.orchestration import get_client
 
-from deployments import alerts, api, block_documents, channels, limits, lint, prefect_deploy, references, work_pools
+from deployments import (
+    alerts,
+    api,
+    block_documents,
+    channels,
+    environment,
+    limits,
+    lint,
+    prefect_deploy,
+    references,
+    work_pools,
+)
 from deployments.errors import DeployError
 
 NO_CHANNEL = "alerts: no STEWARD_ALERT_… variable is set, so none is sent by this deploy; earlier ones stay as they are"
@@ -20,9 +30,10 @@ def deploy(root: Path) -> Iterator[str]:
         DeployError: the first thing that went wrong, with its exit status.
     """
     types = block_documents.block_types()
-    project = lint.check(root, types)
-    documents = block_documents.documents_from(os.environ, types)
-    places = channels.channels_from(os.environ)
+    variables = environment.read_environment(root)
+    project = lint.check(root, types, variables)
+    documents = block_documents.documents_from(variables, types)
+    places = channels.channels_from(variables)
     yield f"server {api.api_url()}"
     with get_client(sync_client=True) as client:
         api.wait_for_api(client)

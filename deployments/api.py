@@ -5,23 +5,36 @@ import time
 import httpx
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.exceptions import PrefectHTTPStatusError
-from prefect.settings import PREFECT_API_URL
+from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL
 
-from deployments.errors import ApiUnreachable, ApiUrlMissing
+from deployments.errors import ApiUnreachable, ApiUrlMissing, SecretInUrl
+from deployments.leaks import has_password
 
 WAIT = 60.0  # seconds; a server with a new database takes about 20
 PAUSE = 0.5  # seconds between two tries
 
 
 def api_url() -> str:
-    """Return the API's address, from PREFECT_API_URL or the active Prefect profile; raise ApiUrlMissing."""
+    """Return the API's address, from PREFECT_API_URL or the active Prefect profile.
+
+    Raises:
+        ApiUrlMissing: neither names one.
+        SecretInUrl: it, or the address of the UI, has a password in it.
+    """
     url: str | None = PREFECT_API_URL.value()
     if not url:
         raise ApiUrlMissing(
             "PREFECT_API_URL is not set, so there is no server to deploy to: start one with `prefect server start` "
             "and set PREFECT_API_URL=http://127.0.0.1:4200/api"
         )
+    _check_no_password("PREFECT_API_URL", url, "set PREFECT_API_AUTH_STRING='user:password' instead")
+    _check_no_password("PREFECT_UI_URL", PREFECT_UI_URL.value(), "alerts would show it in their link")
     return url
+
+
+def _check_no_password(variable: str, url: str | None, advice: str) -> None:
+    if url and has_password(url):
+        raise SecretInUrl(f"{variable} has a password in it: {advice}")
 
 
 def wait_for_api(client: SyncPrefectClient, wait: float = WAIT) -> None:

@@ -16,6 +16,7 @@ from pydantic import SecretStr, ValidationError
 import blocks
 from blocks.checked_credentials import CheckedCredentials
 from deployments.errors import BadBlockVariable
+from deployments.leaks import has_password
 
 PREFIX = "STEWARD_BLOCK__"
 TEXT = (str, SecretStr, str | None, SecretStr | None)
@@ -94,6 +95,9 @@ def _document(slug: str, name: str, given: Mapping[str, str], types: Mapping[str
     # Blocks accept any extra key, so a misspelt one would be stored and never read.
     for field_name in given.keys() - block.model_fields.keys():
         raise BadBlockVariable(f"{where}{field_name.upper()}: {slug} has {_listed(block.model_fields)}")
+    for field_name, text in given.items():
+        if block.model_fields[field_name].annotation in (str, str | None) and has_password(text):
+            raise BadBlockVariable(f"{where}{field_name.upper()}: has a password, and this field is shown to everybody")
     values = {key: _value(text, block.model_fields[key].annotation, where + key.upper()) for key, text in given.items()}
     try:
         document = Document(name, block(**values))

@@ -17,12 +17,20 @@ class ApiUrlMissing(BadInput):
     """No PREFECT_API_URL, so no server to deploy to."""
 
 
+class SecretInUrl(BadInput):
+    """The server's address has a password in it, which would be shown and stored."""
+
+
 class ApiUnreachable(DeployError):
     """The server did not answer in time, or refused us."""
 
 
 class PrefectYamlRejected(BadInput):
     """prefect.yaml says something that Prefect would drop or refuse later; the message lists all of it."""
+
+
+class BadEnvFile(BadInput):
+    """The `.env` beside prefect.yaml cannot be read; the message names the line and never its value."""
 
 
 class BadBlockVariable(BadInput):

@@ -1,7 +1,6 @@
 """Everything that can be known about prefect.yaml without a server, so that a bad one is refused before any change."""
 
 import inspect
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from deployments.alerts import TAG
 from deployments.leaks import leaks
 from deployments.parameters import parameter_problems, references, server_problems
 from deployments.prefect_yaml import Deployment, PrefectYaml, Step, read, rejected
+from deployments.templates import unset
 from deployments.work_pools import POOLS
 
 
@@ -27,18 +27,19 @@ class Project:
 
     deployments: frozenset[str]  # flow/deployment
     documents: Mapping[str, str]  # slug of a block document → a deployment that refers to it
-    environment: Mapping[str, str]  # defaults of the templates
+    environment: Mapping[str, str]  # what fills in the templates: the variables, and the file's defaults
 
 
-def check(root: Path, types: Mapping[str, type[Block]], environ: Mapping[str, str] = os.environ) -> Project:
+def check(root: Path, types: Mapping[str, type[Block]], environ: Mapping[str, str]) -> Project:
     """Check prefect.yaml in `root` against the flows beside it and the known block types.
 
     Raises:
         PrefectYamlRejected: the message lists every problem found, with its place in the file.
     """
     file = read(root)
-    environment = {**file.definitions.environment, **environ}
-    problems = [*_step_problems(file), *leaks(file.model_dump(exclude={"pull"}))]
+    given = {name: value for name, value in environ.items() if value}  # an empty variable takes its default
+    environment = {**file.definitions.environment, **given}
+    problems = [*_step_problems(file), *leaks(file.model_dump(exclude={"pull"}), environment)]
     named: dict[str, Deployment] = {}
     for deployment in file.deployments:
         try:
@@ -55,12 +56,13 @@ def check(root: Path, types: Mapping[str, type[Block]], environ: Mapping[str, st
     if problems:
         raise rejected(problems)
     documents = {slug: name for name, d in named.items() for slug in references(d.parameters)}
-    return Project(frozenset(named), documents, file.definitions.environment)
+    return Project(frozenset(named), documents, environment)
 
 
 def _problems(
     deployment: Deployment, flow: Flow[..., Any], types: Mapping[str, type[Block]], environ: Mapping[str, str]
 ) -> Iterator[str]:
+    yield from unset(deployment.model_dump(), environ)
     if TAG not in deployment.tags:
         yield f"tags: without {TAG} no alert covers its runs"
     yield from _pool_problems(deployment)

@@ -11,7 +11,7 @@ from prefect.utilities.callables import parameter_schema
 from prefect.utilities.schema_tools import ValidationError, validate
 from pydantic import TypeAdapter
 
-from deployments.leaks import TEMPLATE
+from deployments.templates import fill
 
 REFERENCE = "{$ref: {block_document_slug: <type>/<document>}}"
 
@@ -39,7 +39,6 @@ def parameter_problems(
             if problem := _reference_problem(flow, name, ref, types):
                 yield f"parameters.{name}: {problem}"
                 return
-        yield from _unset(f"parameters.{name}", value, environ)
         given[name] = _filled(value, types, environ)
     yield from _refusals(flow, given, complete)
 
@@ -106,15 +105,6 @@ def _block_types_of(annotation: object) -> list[object]:
     return [annotation, *(arg for part in get_args(annotation) for arg in _block_types_of(part))]
 
 
-def _unset(where: str, value: object, environ: Mapping[str, str]) -> Iterator[str]:
-    # Prefect drops a parameter whose variable is not set, without a word.
-    texts = value if isinstance(value, list) else [value]
-    for text in (one for one in texts if isinstance(one, str)):
-        for name in TEMPLATE.findall(text):
-            if name.startswith("$") and name[1:] not in environ:
-                yield f"{where}: {name} is not set and has no default in definitions.environment"
-
-
 def _filled(value: Any, types: Mapping[str, type[Block]], environ: Mapping[str, str]) -> Any:
     if isinstance(value, list):
         return [_filled(one, types, environ) for one in value]
@@ -122,4 +112,4 @@ def _filled(value: Any, types: Mapping[str, type[Block]], environ: Mapping[str, 
         return types[_type_of(refs[0])].model_construct()
     if not isinstance(value, str):
         return value
-    return TEMPLATE.sub(lambda match: environ.get(match[1].lstrip("$"), match[0]), value)
+    return fill(value, environ)

@@ -1,6 +1,5 @@
 """`prefect deploy` for the whole of prefect.yaml, and what an earlier one has left behind."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Collection, Iterator, Mapping
@@ -20,15 +19,13 @@ COMMAND = (sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all")
 ONLY_FOR_WORKERS = ("STEWARD_HOME",)
 
 
-def deploy_all(root: Path, defaults: Mapping[str, str]) -> str:
+def deploy_all(root: Path, variables: Mapping[str, str]) -> str:
     """Put every deployment of prefect.yaml on the server; its output goes to ours.
 
     Raises:
         PrefectDeployFailed: the command ended with another status than 0.
     """
-    environment = {**defaults, **os.environ}
-    for name in ONLY_FOR_WORKERS:
-        environment.pop(name, None)
+    environment = {name: value for name, value in variables.items() if name not in ONLY_FOR_WORKERS}
     status = subprocess.run(COMMAND, cwd=root, env=environment, check=False).returncode  # noqa: S603  # our own command
     if status:
         raise PrefectDeployFailed(

@@ -16,6 +16,7 @@ from deployments.errors import ApiUnreachable, BadAlertChannel, BadBlockVariable
 
 ROOT = Path(__file__).parents[2]
 SECRET = "hunter2"
+SERVER = {"PREFECT_API_URL": "http://127.0.0.1:9/api"}
 ONE = "STEWARD_BLOCK__STORE_CREDENTIALS__ONE__"
 
 
@@ -71,6 +72,7 @@ def test_several_documents_with_dashes_in_their_names() -> None:
         ("STEWARD_BLOCK__STORE__ONE__URL", SECRET, "no block type store; there is store-credentials"),
         (f"{ONE}PASSWORT", SECRET, "host, options, password, port, tls"),
         (f"{ONE}PORT", SECRET, "port: Input should be a valid integer"),
+        (f"{ONE}HOST", f"redis://:{SECRET}@db.example.org", "HOST: has a password"),
         (f"{ONE}OPTIONS", f'{{"a": {SECRET}', "not valid JSON"),
     ],
 )
@@ -139,9 +141,12 @@ def test_a_server_that_does_not_answer() -> None:
     ("variables", "says"),
     [
         ({}, "PREFECT_API_URL is not set"),
-        ({"PREFECT_API_URL": "http://127.0.0.1:9/api", "STEWARD_BLOCK__NO__ONE__URL": SECRET}, "no block type no"),
+        ({"PREFECT_API_URL": f"http://u:{SECRET}@127.0.0.1:9/api"}, "PREFECT_API_URL has a password"),
+        ({**SERVER, "PREFECT_UI_URL": f"http://u:{SECRET}@127.0.0.1:9"}, "PREFECT_UI_URL has a password"),
+        ({**SERVER, "STEWARD_BLOCK__NO__ONE__URL": SECRET}, "no block type no"),
+        ({**SERVER, "STEWARD_HMAP_CLEAN_ARCHIVE_DIR": f"redis://:{SECRET}@host"}, "$STEWARD_HMAP_CLEAN_ARCHIVE_DIR"),
     ],
-    ids=["no server", "bad variable"],
+    ids=["no server", "password in the API's address", "password in the UI's", "bad variable", "secret in a parameter"],
 )
 def test_bad_input_ends_with_status_2(variables: dict[str, str], says: str, tmp_path: Path) -> None:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "STEWARD_"))}

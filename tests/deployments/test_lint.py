@@ -9,11 +9,18 @@ import yaml
 from prefect import flow
 from prefect.blocks.core import Block
 
-from deployments import block_documents, lint, parameters
+from deployments import block_documents, leaks, lint, parameters
 from deployments.errors import PrefectYamlRejected
 
 ROOT = Path(__file__).parents[2]
 TYPES = block_documents.block_types()
+VARIABLES = {
+    "REDIS_PASSWORD": "hunter2",
+    "STORE": "redis://:hunter2@host",
+    "PART": "hunter2",
+    "KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+    "EMPTY": "",
+}
 FLOW = """
 from typing import Annotated
 from prefect import flow
@@ -118,6 +125,25 @@ BROKEN = {
         "looks like a secret",
     ),
     "secret in a URL": ("deployments.0.parameters.folder", "redis://:hunter2@host", "a URL with a password"),
+    "URL with a password in a variable": (
+        "deployments.0.parameters.folder",
+        "{{ $STORE }}",
+        "the value of $STORE looks",
+    ),
+    "password that completes a URL": (
+        "deployments.0.parameters.folder",
+        "redis://user:{{ $PART }}@host",
+        "a URL with a password",
+    ),
+    "key in a variable": ("deployments.0.work_pool.job_variables", {"env": {"X": "{{ $KEY }}"}}, "the value of $KEY"),
+    "key in clear": ("deployments.0.description", "AKIAIOSFODNN7EXAMPLE", "a URL with a password, or a key"),
+    "variable of a job variable without a value": (
+        "deployments.0.work_pool.job_variables",
+        {"env": {"X": "{{ $NOWHERE }}"}},
+        "job_variables.env.X: $NOWHERE is not set",
+    ),
+    "variable in a tag without a value": ("deployments.0.tags", ["steward", "{{ $NOWHERE }}"], "NOWHERE is not set"),
+    "empty variable without a default": ("deployments.0.parameters.folder", "{{ $EMPTY }}", "EMPTY is not set"),
 }
 
 
@@ -161,9 +187,49 @@ def test_a_good_one_is_good(project: Path) -> None:
 def test_a_broken_one_is_refused(project: Path, place: str, value: object, says: str) -> None:
     change(project, place, value)
     with pytest.raises(PrefectYamlRejected, match="nothing has been changed") as refusal:
-        lint.check(project, TYPES, environ={"REDIS_PASSWORD": "hunter2"})
+        lint.check(project, TYPES, environ=VARIABLES)
     assert says in str(refusal.value)
-    assert "hunter2" not in str(refusal.value)
+    assert not any(secret in str(refusal.value) for secret in ("hunter2", VARIABLES["KEY"]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "redis://:hunter2@host",
+        "postgresql://u:p/w@host/db",
+        "https://host/path?x=1&token=abc",
+        "jdbc:mysql://host/db?user=u&password=p",
+        "AKIAIOSFODNN7EXAMPLE",
+        "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+        "ghp_abcdefghijklmnopqrstuvwx",
+        "0123456789abcdef0123456789abcdef",
+        "-----BEGIN RSA PRIVATE KEY-----",
+    ],
+)
+def test_a_secret_is_seen(text: str) -> None:
+    assert leaks.is_secret(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/srv/datashare/archives",
+        "/srv/Datashare-2026/ArchivesOfTheWholeLab/and/more/folders/below",
+        "https://host:9000/bucket",
+        "redis://host:6379/0",
+        "datajoint_external_store_of_the_lab",
+        "b574e9d5-3345-4c0a-8591-7c6cff41e6bc",
+        "ghcr.io/acme/steward:2026-11-25",
+        "0 3 * * *",
+        "ops@example.org",
+    ],
+)
+def test_what_is_no_secret_is_let_through(text: str) -> None:
+    assert not leaks.is_secret(text)
+
+
+def test_an_empty_variable_takes_its_default(project: Path) -> None:
+    assert lint.check(project, TYPES, environ={"FOLDER": ""}).environment["FOLDER"] == "/somewhere"
 
 
 def test_blocks_in_a_list_are_found(project: Path) -> None:
