@@ -16,6 +16,7 @@ from deployments import (
     lint,
     prefect_deploy,
     references,
+    watches,
     work_pools,
 )
 from deployments.errors import DeployError
@@ -46,6 +47,7 @@ def deploy(root: Path) -> Iterator[str]:
         yield from references.pin_references(client, project.deployments)
         ids = [channels.upsert_channel(place) for place in places]
         yield from (alerts.upsert_automation(client, automation) for automation in alerts.automations(ids))
+        yield from watches.watch(client, project.schedules, ids)
         yield from prefect_deploy.left_over(client, project.deployments)
     if not places:
         yield NO_CHANNEL

@@ -1,4 +1,4 @@
-"""Alerts as code: the same four automations for every run tagged `steward`, upserted by name."""
+"""Alerts as code: the same four automations for every run tagged `steward`, each changed only where it differs."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -34,6 +34,8 @@ QUEUED = (
     "AwaitingRetry",
     "Suspended",
 )  # there is no process, nor need be
+
+OF_THE_SERVER = {"id", "enabled"}  # what an automation has that the code does not say
 
 FIRST_LINE = '{{ (flow_run.state.message or "no message").strip().split("\\n")[0] }}'
 
@@ -94,14 +96,21 @@ def automations(channels: Sequence[UUID]) -> list[AutomationCore]:
 
 
 def upsert_automation(client: SyncPrefectClient, automation: AutomationCore) -> str:
-    """Create the automation, or make the one of the same name equal to it; a paused one stays paused."""
+    """Create the automation, or make the one of the same name equal to it; a paused one stays paused.
+
+    One that is equal is not touched: an update makes Prefect forget what it was waiting for, and a run that hangs
+    would never be told of.
+    """
     existing = client.read_automations_by_name(automation.name)
     if not existing:
         client.create_automation(automation)
         return f"alert {automation.name!r}: created"
-    enabled = existing[0].enabled
-    client.update_automation(existing[0].id, automation.model_copy(update={"enabled": enabled}))
-    return f"alert {automation.name!r}: updated" + ("" if enabled else " (paused on the server, left paused)")
+    stored = existing[0]
+    note = "" if stored.enabled else " (paused on the server, left paused)"
+    if stored.model_dump(exclude=OF_THE_SERVER) == automation.model_dump(exclude=OF_THE_SERVER):
+        return f"alert {automation.name!r}: unchanged{note}"
+    client.update_automation(stored.id, automation.model_copy(update={"enabled": stored.enabled}))
+    return f"alert {automation.name!r}: updated{note}"
 
 
 def _trigger(

@@ -2,12 +2,13 @@
 
 import inspect
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from prefect.blocks.core import Block
+from prefect.client.schemas.schedules import SCHEDULE_TYPES
 from prefect.deployments.steps.core import RESERVED_KEYWORDS
 from prefect.exceptions import MissingFlowError, ScriptError
 from prefect.flows import Flow, load_flow_from_entrypoint
@@ -27,6 +28,7 @@ class Project:
 
     deployments: frozenset[str]  # flow/deployment
     documents: Mapping[str, str]  # slug of a block document → a deployment that refers to it
+    schedules: Mapping[str, Sequence[SCHEDULE_TYPES]]  # flow/deployment → its schedules, where some are active
     environment: Mapping[str, str]  # what fills in the templates: the variables, and the file's defaults
 
 
@@ -56,7 +58,12 @@ def check(root: Path, types: Mapping[str, type[Block]], environ: Mapping[str, st
     if problems:
         raise rejected(problems)
     documents = {slug: name for name, d in named.items() for slug in references(d.parameters)}
-    return Project(frozenset(named), documents, environment)
+    schedules = {name: active for name, d in named.items() if (active := _active_schedules(d))}
+    return Project(frozenset(named), documents, schedules, environment)
+
+
+def _active_schedules(deployment: Deployment) -> list[SCHEDULE_TYPES]:
+    return [schedule.dates for schedule in deployment.schedules if schedule.active is not False]
 
 
 def _problems(

@@ -11,7 +11,7 @@ from prefect.cli.deploy._models import (
     RawScheduleConfig,
     WorkPoolConfig,
 )
-from prefect.client.schemas.schedules import construct_schedule
+from prefect.client.schemas.schedules import SCHEDULE_TYPES, construct_schedule
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from deployments.errors import PrefectYamlRejected
@@ -28,8 +28,19 @@ class Schedule(RawScheduleConfig):
 
     @model_validator(mode="after")
     def _is_a_schedule(self) -> "Schedule":
-        construct_schedule(cron=self.cron, interval=self.interval, rrule=self.rrule, timezone=self.timezone)
+        _ = self.dates  # raises where it is none
         return self
+
+    @property
+    def dates(self) -> SCHEDULE_TYPES:
+        """Return when it makes runs."""
+        return construct_schedule(
+            cron=self.cron,
+            interval=self.interval,
+            rrule=self.rrule,
+            timezone=self.timezone,
+            anchor_date=self.anchor_date,
+        )
 
 
 class ConcurrencyLimit(ConcurrencyLimitSpec, extra="forbid"):
