@@ -11,6 +11,7 @@ from deployments import (
     api,
     block_documents,
     channels,
+    differences,
     environment,
     limits,
     lint,
@@ -43,8 +44,12 @@ def deploy(root: Path) -> Iterator[str]:
         yield from (block_documents.upsert_document(document) for document in documents)
         yield from (limits.upsert_limit(client, limit) for limit in limits.LIMITS)
         yield from prefect_deploy.missing_documents(client, project.documents)
-        yield prefect_deploy.deploy_all(root, project.environment)
-        yield from references.pin_references(client, project.deployments)
+        changed = differences.differences(client, project.wanted, project.environment)
+        yield from (f"{name}: {difference}" for name, difference in changed.items())
+        if changed:
+            prefect_deploy.deploy(root, project.environment, changed)
+        yield f"prefect.yaml: {len(changed)} of {len(project.wanted)} deployments deployed, the others are as it says"
+        yield from references.pin_references(client, changed)
         ids = [channels.upsert_channel(place) for place in places]
         yield from (alerts.upsert_automation(client, automation) for automation in alerts.automations(ids))
         yield from watches.watch(client, project.schedules, ids)

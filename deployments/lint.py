@@ -15,6 +15,7 @@ from prefect.flows import Flow, load_flow_from_entrypoint
 from prefect.utilities.importtools import import_object
 
 from deployments.alerts import TAG
+from deployments.differences import Wanted
 from deployments.leaks import leaks
 from deployments.parameters import parameter_problems, references, server_problems
 from deployments.prefect_yaml import Deployment, PrefectYaml, Step, read, rejected
@@ -26,10 +27,15 @@ from deployments.work_pools import POOLS
 class Project:
     """What a checked prefect.yaml asks for."""
 
-    deployments: frozenset[str]  # flow/deployment
+    wanted: Mapping[str, Wanted]  # by flow/deployment
     documents: Mapping[str, str]  # slug of a block document → a deployment that refers to it
     schedules: Mapping[str, Sequence[SCHEDULE_TYPES]]  # flow/deployment → its schedules, where some are active
     environment: Mapping[str, str]  # what fills in the templates: the variables, and the file's defaults
+
+    @property
+    def deployments(self) -> frozenset[str]:
+        """Return the names of all deployments, as flow/deployment."""
+        return frozenset(self.wanted)
 
 
 def check(root: Path, types: Mapping[str, type[Block]], environ: Mapping[str, str]) -> Project:
@@ -42,7 +48,7 @@ def check(root: Path, types: Mapping[str, type[Block]], environ: Mapping[str, st
     given = {name: value for name, value in environ.items() if value}  # an empty variable takes its default
     environment = {**file.definitions.environment, **given}
     problems = [*_step_problems(file), *leaks(file.model_dump(exclude={"pull"}), environment)]
-    named: dict[str, Deployment] = {}
+    named: dict[str, Wanted] = {}
     for deployment in file.deployments:
         try:
             flow: Flow[..., Any] = load_flow_from_entrypoint(
@@ -54,12 +60,12 @@ def check(root: Path, types: Mapping[str, type[Block]], environ: Mapping[str, st
         name = f"{flow.name}/{deployment.name}"
         problems += [f"deployments: {name} is there twice"] if name in named else []
         problems += [f"deployments.{name}.{problem}" for problem in _problems(deployment, flow, types, environment)]
-        named[name] = deployment
+        named[name] = Wanted(deployment, flow, file.pull)
     if problems:
         raise rejected(problems)
-    documents = {slug: name for name, d in named.items() for slug in references(d.parameters)}
-    schedules = {name: active for name, d in named.items() if (active := _active_schedules(d))}
-    return Project(frozenset(named), documents, schedules, environment)
+    documents = {slug: name for name, d in named.items() for slug in references(d.deployment.parameters)}
+    schedules = {name: active for name, d in named.items() if (active := _active_schedules(d.deployment))}
+    return Project(named, documents, schedules, environment)
 
 
 def _active_schedules(deployment: Deployment) -> list[SCHEDULE_TYPES]:

@@ -1,4 +1,4 @@
-"""`prefect deploy` for the whole of prefect.yaml, and what an earlier one has left behind."""
+"""`prefect deploy` for what differs of prefect.yaml, and what an earlier one has left behind."""
 
 import subprocess
 import sys
@@ -14,24 +14,24 @@ from deployments.block_documents import prefix_of
 from deployments.errors import PrefectDeployFailed
 
 PAGE = 200
-COMMAND = (sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all")
+COMMAND = (sys.executable, "-m", "prefect", "--no-prompt", "deploy")
 # Prefect fills in an environment template of `pull` too if it can, and so would store this machine's folder.
 ONLY_FOR_WORKERS = ("STEWARD_HOME",)
 
 
-def deploy_all(root: Path, variables: Mapping[str, str]) -> str:
-    """Put every deployment of prefect.yaml on the server; its output goes to ours.
+def deploy(root: Path, variables: Mapping[str, str], names: Collection[str]) -> None:
+    """Put these deployments of prefect.yaml on the server; Prefect's output goes to ours.
 
     Raises:
         PrefectDeployFailed: the command ended with another status than 0.
     """
     environment = {name: value for name, value in variables.items() if name not in ONLY_FOR_WORKERS}
-    status = subprocess.run(COMMAND, cwd=root, env=environment, check=False).returncode  # noqa: S603  # our own command
+    command = [*COMMAND, *(word for name in names for word in ("--name", name))]
+    status = subprocess.run(command, cwd=root, env=environment, check=False).returncode  # noqa: S603  # our own command
     if status:
         raise PrefectDeployFailed(
-            f"`prefect deploy --all` ended with status {status}: read its output above, correct it and deploy again"
+            f"`prefect deploy` ended with status {status}: read its output above, correct it and deploy again"
         )
-    return "prefect.yaml: deployed"
 
 
 def missing_documents(client: SyncPrefectClient, wanted: Mapping[str, str]) -> Iterator[str]:

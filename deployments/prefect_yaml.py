@@ -11,7 +11,7 @@ from prefect.cli.deploy._models import (
     RawScheduleConfig,
     WorkPoolConfig,
 )
-from prefect.client.schemas.schedules import SCHEDULE_TYPES, construct_schedule
+from prefect.client.schemas.schedules import SCHEDULE_TYPES, CronSchedule, construct_schedule
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from deployments.errors import PrefectYamlRejected
@@ -34,6 +34,8 @@ class Schedule(RawScheduleConfig):
     @property
     def dates(self) -> SCHEDULE_TYPES:
         """Return when it makes runs."""
+        if self.cron and self.day_or is not None:
+            return CronSchedule(cron=self.cron, timezone=self.timezone, day_or=bool(self.day_or))
         return construct_schedule(
             cron=self.cron,
             interval=self.interval,

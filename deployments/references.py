@@ -12,15 +12,16 @@ def pin_references(client: SyncPrefectClient, deployments: Collection[str]) -> I
     """Turn each `block_document_slug` of prefect.yaml into this server's id, where the block exists."""
     for name in deployments:
         deployment = client.read_deployment_by_name(name)
-        pinned = {key: _pinned(client, value) for key, value in deployment.parameters.items()}
-        if pinned != deployment.parameters:
-            client.update_deployment(deployment.id, DeploymentUpdate(parameters=pinned))
+        by_id = {key: pinned(client, value) for key, value in deployment.parameters.items()}
+        if by_id != deployment.parameters:
+            client.update_deployment(deployment.id, DeploymentUpdate(parameters=by_id))
             yield f"{name}: refers to its blocks by id"
 
 
-def _pinned(client: SyncPrefectClient, value: Any) -> Any:
+def pinned(client: SyncPrefectClient, value: Any) -> Any:
+    """Return a parameter with its references to blocks by id, as far as the blocks exist."""
     if isinstance(value, list):
-        return [_pinned(client, one) for one in value]
+        return [pinned(client, one) for one in value]
     slug = value.get("$ref", {}).get("block_document_slug") if isinstance(value, dict) else None
     if slug is None:
         return value

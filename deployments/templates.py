@@ -17,6 +17,15 @@ def fill(text: str, environ: Mapping[str, str]) -> str:
     return TEMPLATE.sub(lambda match: value_of(match[1], environ) or match[0], text)
 
 
+def fill_all(data: Any, environ: Mapping[str, str]) -> Any:
+    """Return the data with the template variables of all its texts filled in."""
+    if isinstance(data, dict):
+        return {name: fill_all(value, environ) for name, value in data.items()}
+    if isinstance(data, list):
+        return [fill_all(one, environ) for one in data]
+    return fill(data, environ) if isinstance(data, str) else data
+
+
 def unset(data: object, environ: Mapping[str, str], where: str = "") -> Iterator[str]:
     """Find each template variable that has no value: Prefect drops what it stands for, without a word."""
     for place, _, text in texts(data, where):
