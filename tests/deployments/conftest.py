@@ -13,14 +13,14 @@ from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 
 import pytest
-import redis
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from sandbox.prefect_server import PrefectServer, background, prefect_server
+from tests.deployments.real_stores import PASSWORD, lab, searches_in_postgres, tasks_in_redis
+from tests.flows.conftest import Datashare
 
 ROOT = Path(__file__).parents[2]
-PASSWORD = "kX7-never-to-be-seen"
 FAST = {
     "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",
     "PREFECT_SERVER_SERVICES_SCHEDULER_RECENT_DEPLOYMENTS_LOOP_SECONDS": "1",
@@ -45,11 +45,23 @@ class Deployed:
 
     server: PrefectServer
     environment: dict[str, str]
-    archives: Path
+    datashare: Datashare
+
+    @property
+    def archives(self) -> Path:
+        return self.datashare.folder
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", *arguments]
         return subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True)
+
+
+@dataclass(frozen=True)
+class Variables:
+    """What a deploy is told of the stores that it is for."""
+
+    datashare: Datashare
+    values: dict[str, str]
 
 
 @pytest.fixture(scope="session")
@@ -104,39 +116,33 @@ def _serving(server: ThreadingTCPServer | ThreadingHTTPServer, inbox: Inbox) -> 
 
 
 @pytest.fixture(scope="session")
-def deployed(
-    prefect: PrefectServer, webhook: Inbox, mail: Inbox, redis_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Deployed]:
-    """`python -m deployments` done once, with a Redis user whose password must never be seen."""
+def variables(
+    redis_url: str, postgres_url: str, mariadb_url: str, s3_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Variables]:
+    """The stores that the deployments work on, with passwords that must never be seen, and the variables for them."""
     archives = tmp_path_factory.mktemp("archives")
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "STEWARD_"))}
-    with redis.Redis.from_url(redis_url) as admin:
-        admin.acl_setuser("steward-test", enabled=True, passwords=[f"+{PASSWORD}"], keys=["*"], categories=["+@all"])
-        environment = {
-            **inherited,
-            **prefect.environment,
-            "STEWARD_BLOCK__REDIS_CREDENTIALS__DATASHARE__URL": redis_url.replace(
-                "://", f"://steward-test:{PASSWORD}@"
-            ),
-            "STEWARD_BLOCK__DATABASE_CREDENTIALS__DATASHARE__URL": f"postgresql://steward:{PASSWORD}@127.0.0.1/datashare",
-            "STEWARD_BLOCK__OBJECT_STORE_CREDENTIALS__LAB__BUCKET": "lab",
-            "STEWARD_BLOCK__OBJECT_STORE_CREDENTIALS__LAB__ACCESS_KEY": "steward",
-            "STEWARD_BLOCK__OBJECT_STORE_CREDENTIALS__LAB__SECRET_KEY": PASSWORD,
-            "STEWARD_BLOCK__DATAJOINT_CREDENTIALS__LAB__HOST": "127.0.0.1",
-            "STEWARD_BLOCK__DATAJOINT_CREDENTIALS__LAB__USER": "steward",
-            "STEWARD_BLOCK__DATAJOINT_CREDENTIALS__LAB__PASSWORD": PASSWORD,
-            "STEWARD_BLOCK__DATAJOINT_CREDENTIALS__LAB__SCHEMAS": '["lab"]',
-            "STEWARD_BLOCK__DATAJOINT_CREDENTIALS__LAB__STORES": '["main"]',
+    with (
+        tasks_in_redis(redis_url, archives) as (datashare, redis),
+        searches_in_postgres(postgres_url) as database,
+        lab(mariadb_url, s3_url) as (_, store),
+    ):
+        plans = {
+            "STEWARD_PLANS": str(tmp_path_factory.mktemp("plans")),
             "STEWARD_HMAP_CLEAN_ARCHIVE_DIR": str(archives),
-            "STEWARD_ALERT_WEBHOOK_URL": webhook.url,
-            "STEWARD_ALERT_EMAIL_URL": mail.url,
         }
-        here = Deployed(prefect, environment, archives)
-        first = here.run("deployments")
-        assert first.returncode == 0, first.stdout + first.stderr
-        assert PASSWORD not in first.stdout + first.stderr
-        yield here
-        admin.acl_deluser("steward-test")
+        yield Variables(datashare, {**redis, **database, **store, **plans})
+
+
+@pytest.fixture(scope="session")
+def deployed(prefect: PrefectServer, webhook: Inbox, mail: Inbox, variables: Variables) -> Deployed:
+    """`python -m deployments` done once."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "STEWARD_"))}
+    alerts = {"STEWARD_ALERT_WEBHOOK_URL": webhook.url, "STEWARD_ALERT_EMAIL_URL": mail.url}
+    here = Deployed(prefect, {**inherited, **prefect.environment, **variables.values, **alerts}, variables.datashare)
+    first = here.run("deployments")
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert PASSWORD not in first.stdout + first.stderr
+    return here
 
 
 @pytest.fixture(scope="session")

@@ -53,6 +53,18 @@ def everything(deployed: Deployed) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
+def updates(deployed: Deployed) -> dict[str, dict[str, str]]:
+    """When each thing was changed last: everything that a deploy may not touch where it is as it should be."""
+    found = everything(deployed)
+    found["schedules"] = [schedule for deployment in found["deployments"] for schedule in deployment["schedules"]]
+    kept = ("automations", "deployments", "schedules", "work_pools")
+    return {name: {item["id"]: item["updated"] for item in found[name]} for name in kept}
+
+
+def runs_to_come(deployed: Deployed) -> set[str]:
+    return {run["id"] for run in everything(deployed)["flow_runs"] if run["auto_scheduled"]}
+
+
 def identities(deployed: Deployed) -> dict[str, set[str]]:
     found = everything(deployed)
     schedules = [schedule for deployment in found["deployments"] for schedule in deployment["schedules"]]
@@ -68,7 +80,8 @@ def abandoned(client: SyncPrefectClient, deployed: Deployed) -> Iterator[None]:
     something come before.
     """
     channels = [a.block_document_id for a in client.read_automations_by_name("steward: run failed")[0].actions]
-    for soon in (alerts.run_late(channels, SOON), alerts.pending_crashed(SOON), alerts.zombie_crashed(SOON)):
+    hasty = (alerts.run_late(channels, SOON), alerts.pending_crashed(SOON), alerts.zombie_crashed(SOON))
+    for soon in hasty:
         alerts.upsert_automation(client, soon)
     for state in (Late(), Pending()):
         name = f"is-{state.name}"
@@ -76,6 +89,8 @@ def abandoned(client: SyncPrefectClient, deployed: Deployed) -> Iterator[None]:
         client.set_flow_run_state(run.id, state)
     killed = subprocess.run([sys.executable, "-c", DOOMED], env=deployed.environment, capture_output=True)
     assert killed.returncode == -9
+    for soon in hasty:  # somebody deploys while they are waiting
+        assert "unchanged" in alerts.upsert_automation(client, soon)
     yield
     for automation in alerts.automations(channels):
         alerts.upsert_automation(client, automation)
@@ -83,18 +98,21 @@ def abandoned(client: SyncPrefectClient, deployed: Deployed) -> Iterator[None]:
 
 def test_a_second_deploy_doubles_nothing(client: SyncPrefectClient, deployed: Deployed) -> None:
     upsert_limit(client, Limit("test-limit", 3, 0.5))
-    before = identities(deployed)
+    before, updated, runs = identities(deployed), updates(deployed), runs_to_come(deployed)
     again = deployed.run("deployments")
     upsert_limit(client, Limit("test-limit", 4, 0.5))
 
     assert again.returncode == 0, again.stdout + again.stderr
     assert identities(deployed) == before
+    assert updates(deployed) == updated
+    assert runs_to_come(deployed) >= runs
+    assert f"0 of {len(ALL)} deployments deployed" in again.stdout
     assert {name: len(ids) for name, ids in before.items()} == {
         "deployments": len(ALL),
         "schedules": 1,
         "block_documents": 6,
         "work_pools": 1,
-        "automations": 4,
+        "automations": 5,
         "limits": 1,
     } | {"limits": len(before["limits"])}
     assert client.read_global_concurrency_limit_by_name("test-limit").limit == 4
@@ -123,15 +141,19 @@ def test_it_arrives_as_written(client: SyncPrefectClient, deployed: Deployed) ->
     lab = client.read_deployment_by_name("datajoint-clean/lab").parameters
     server = client.read_block_document_by_name("lab", "datajoint-credentials")
     assert lab["databases"] == [{"$ref": {"block_document_id": str(server.id)}}]
-    assert (lab["schemas"], lab["location"], lab["dry_run"]) == (["lab"], "datajoint", True)
+    place = deployed.environment["STEWARD_DATAJOINT_CLEAN_LOCATION"]
+    schema = deployed.environment["STEWARD_DATAJOINT_CLEAN_SCHEMA"]
+    assert (lab["schemas"], lab["location"], lab["dry_run"]) == ([schema], place, True)
 
 
 @pytest.mark.usefixtures("deployed")
 def test_alerts_are_stored_as_intended(client: SyncPrefectClient) -> None:
     stored = {a.name.removeprefix("steward: "): a for a in client.read_automations()}
+    switch = stored.pop("nothing completed by the schedule of hmap-clean/nightly")
+    assert switch.trigger.within == timedelta(days=2, minutes=1)
     assert set(stored) == {"run failed", "run late", "stuck in pending", "zombie"}
     assert all(a.trigger.match_related["prefect.resource.id"] == ["prefect.tag.steward"] for a in stored.values())
-    failed, late, pending, zombie = stored.values()
+    failed, late, pending, zombie = (stored[name] for name in ("run failed", "run late", "stuck in pending", "zombie"))
     assert failed.trigger.expect == {f"prefect.flow-run.{name}" for name in ("Failed", "Crashed", "TimedOut")}
     assert [action.type for action in failed.actions] == ["send-notification"] * 2  # one per channel
     assert (late.trigger.after, late.trigger.within) == ({"prefect.flow-run.Late"}, timedelta(minutes=15))
@@ -160,7 +182,6 @@ def test_only_one_alert_listens_to_what_failed() -> None:
 def test_a_good_run_ends_with_status_0_and_no_alert(
     client: SyncPrefectClient, deployed: Deployed, webhook: Inbox
 ) -> None:
-    (deployed.archives / "archive_local_2024-08-20T07_27_42.192Z[GMT].zip").touch()
     done = deployed.run("prefect", "deployment", "run", "hmap-clean/on-demand", "--watch", "--watch-timeout", "90")
     assert done.returncode == 0, done.stdout + done.stderr
     assert not webhook.about("hmap-clean")
@@ -195,7 +216,9 @@ def test_a_bad_run_ends_with_status_1_and_one_alert(
         ("killed-in-the-act", "doomed Crashed: killed-in-the-act", "No heartbeat"),
     ],
 )
-def test_an_abandoned_run_is_told_of_once(webhook: Inbox, until: Until, name: str, first: str, reason: str) -> None:
+def test_an_abandoned_run_is_told_of_once_though_a_deploy_comes_between(
+    webhook: Inbox, until: Until, name: str, first: str, reason: str
+) -> None:
     until(lambda: webhook.about(name))
     (message,) = webhook.about(name)
     assert message.splitlines()[0] == first
@@ -214,7 +237,7 @@ def test_what_is_no_longer_in_prefect_yaml_is_named(client: SyncPrefectClient) -
 
 
 def test_no_secret_anywhere_in_the_api(deployed: Deployed) -> None:
-    from tests.deployments.conftest import PASSWORD
+    from tests.deployments.real_stores import PASSWORD
 
     told = everything(deployed)
     assert told["flow_runs"]
