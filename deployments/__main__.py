@@ -13,6 +13,7 @@ from deployments import (
     channels,
     differences,
     environment,
+    first_runs,
     limits,
     lint,
     prefect_deploy,
@@ -50,6 +51,7 @@ def deploy(root: Path) -> Iterator[str]:
             prefect_deploy.deploy(root, project.environment, changed)
         yield f"prefect.yaml: {len(changed)} of {len(project.wanted)} deployments deployed, the others are as it says"
         yield from references.pin_references(client, changed)
+        first_runs.announce(client, project.schedules, changed)
         ids = [channels.upsert_channel(place) for place in places]
         yield from (alerts.upsert_automation(client, automation) for automation in alerts.automations(ids))
         yield from watches.watch(client, project.schedules, ids)

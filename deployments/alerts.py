@@ -15,6 +15,7 @@ from prefect.automations import (
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ActionTypes
+from prefect.events.schemas.automations import Automation
 from prefect.events.schemas.events import ResourceSpecification
 from prefect.settings import PREFECT_UI_URL
 
@@ -95,19 +96,29 @@ def automations(channels: Sequence[UUID]) -> list[AutomationCore]:
     return [run_failed(channels), run_late(channels), *silent] if channels else silent
 
 
+def read_automation(client: SyncPrefectClient, name: str) -> Automation | None:
+    """Return the automation of a name, or None."""
+    return next(iter(client.read_automations_by_name(name)), None)
+
+
+def is_as(stored: Automation | None, automation: AutomationCore) -> bool:
+    """Return whether an automation on the server is as the code has it."""
+    wanted = automation.model_dump(exclude=OF_THE_SERVER)
+    return stored is not None and stored.model_dump(exclude=OF_THE_SERVER) == wanted
+
+
 def upsert_automation(client: SyncPrefectClient, automation: AutomationCore) -> str:
     """Create the automation, or make the one of the same name equal to it; a paused one stays paused.
 
     One that is equal is not touched: an update makes Prefect forget what it was waiting for, and a run that hangs
     would never be told of.
     """
-    existing = client.read_automations_by_name(automation.name)
-    if not existing:
+    stored = read_automation(client, automation.name)
+    if stored is None:
         client.create_automation(automation)
         return f"alert {automation.name!r}: created"
-    stored = existing[0]
     note = "" if stored.enabled else " (paused on the server, left paused)"
-    if stored.model_dump(exclude=OF_THE_SERVER) == automation.model_dump(exclude=OF_THE_SERVER):
+    if is_as(stored, automation):
         return f"alert {automation.name!r}: unchanged{note}"
     client.update_automation(stored.id, automation.model_copy(update={"enabled": stored.enabled}))
     return f"alert {automation.name!r}: updated{note}"

@@ -1,4 +1,4 @@
-"""How long two periods of a schedule take."""
+"""When a schedule makes runs: the next one, and how long two of its periods take."""
 
 from __future__ import annotations
 
@@ -15,6 +15,12 @@ BEGIN: Final = datetime(2026, 1, 1, tzinfo=UTC)  # a fixed day, or each deploy w
 WEEKS: Final = timedelta(weeks=5)  # more than a month: every pattern of hours, weekdays and days of a month
 DATES: Final = 1_000  # the most that Prefect gives at once
 HOUR: Final = timedelta(hours=1)
+
+
+def next_date(schedule: SCHEDULE_TYPES) -> datetime | None:
+    """Return when a schedule makes its next run, or None where it makes no more."""
+    dates = asyncio.run(SERVER_SIDE.validate_python(schedule.model_dump()).get_dates(1, datetime.now(UTC)))
+    return dates[0] if dates else None
 
 
 def two_periods(schedule: SCHEDULE_TYPES) -> timedelta | None:

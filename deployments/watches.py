@@ -20,7 +20,7 @@ from prefect.events import Event
 from prefect.events.schemas.events import RelatedResource, Resource, ResourceSpecification
 from prefect.settings import PREFECT_UI_URL
 
-from deployments.alerts import upsert_automation
+from deployments.alerts import is_as, read_automation, upsert_automation
 from deployments.periods import two_periods
 
 COMPLETED: Final = "prefect.flow-run.Completed"
@@ -60,10 +60,10 @@ def watch(
     yield from remove_others(client, watches)
     if not (watches and channels):
         return
-    known = {automation.name for automation in client.read_automations()}
     switches = [no_run_completed(channels, one) for one in watches]
+    changed = [switch for switch in switches if not is_as(read_automation(client, switch.name), switch)]
     yield from (upsert_automation(client, switch) for switch in switches)
-    arm(client, watches, new=any(switch.name not in known for switch in switches))
+    arm(client, watches, changed=bool(changed))
 
 
 def no_run_completed(channels: Sequence[UUID], one: Watched) -> AutomationCore:
@@ -95,14 +95,14 @@ def no_run_completed(channels: Sequence[UUID], one: Watched) -> AutomationCore:
     )
 
 
-def arm(client: SyncPrefectClient, watches: Sequence[Watched], *, new: bool) -> None:
+def arm(client: SyncPrefectClient, watches: Sequence[Watched], *, changed: bool) -> None:
     """Begin to wait for the next completed run of each, where Prefect does not wait for it already.
 
-    A schedule that somebody paused is left alone. Where an automation is new, a server of several processes takes a
-    moment to know it.
+    A schedule that somebody paused is left alone. Where an automation has changed, the server takes a moment to know
+    it, and would miss what happens in that moment.
     """
     events = [_armed(one) for one in watches if one.active]
-    if new:
+    if changed:
         time.sleep(LOADED)
     client.request("POST", "/events", json=[event.model_dump(mode="json") for event in events])
 

@@ -45,7 +45,7 @@ class PrefectServer:
 
 @contextmanager
 def prefect_server(
-    home: Path, *, ui: bool = False, settings: Mapping[str, str] | None = None
+    home: Path, *, ui: bool = False, settings: Mapping[str, str] | None = None, python: str = sys.executable
 ) -> Iterator[PrefectServer]:
     """Start a server that keeps everything in `home`, and stop it at the end.
 
@@ -53,13 +53,14 @@ def prefect_server(
         home: an empty folder for its database and its log.
         ui: serve the web pages too.
         settings: more of Prefect's settings, as environment variables.
+        python: the interpreter of the environment that has Prefect.
 
     Raises:
         StartFailed: it exited or did not answer in time; the message ends with the tail of its log.
     """
     port = _free_port()
     server = PrefectServer(f"http://127.0.0.1:{port}", home, home / "server.log")
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    command = [python, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     own = {"PREFECT_HOME": str(home / "server"), "PREFECT_SERVER_UI_ENABLED": str(ui).lower(), **(settings or {})}
     with background(command, server.log, {**server.environment, **own}) as process:
         _wait_until_it_answers(server, process)
