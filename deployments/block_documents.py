@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from inspect import isabstract
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
+from uuid import UUID
 
 from prefect.blocks.core import Block
 from pydantic import SecretStr, ValidationError
@@ -62,14 +63,33 @@ def register_type(block: type[Block]) -> str:
 
 
 def upsert_document(document: Document) -> str:
-    """Save the document over the one of the same name; references to it stay valid."""
-    document.block.save(document.name, overwrite=True)
-    return f"block {document.slug}: saved"
+    """Save the document over the one of the same name, where that differs; references to it stay valid."""
+    _, saved = save_block(document.block, document.name)
+    return f"block {document.slug}: {'saved' if saved else 'unchanged'}"
+
+
+def save_block(block: Block, name: str) -> tuple[UUID, bool]:
+    """Save a block over the document of its name where that differs; return the document's id and whether it did."""
+    stored = _stored(block, name)
+    if stored and stored._block_document_id and _fields(stored) == _fields(block):  # Prefect has no other way to ask
+        return stored._block_document_id, False
+    return cast("UUID", block.save(name, overwrite=True)), True
 
 
 def prefix_of(slug: str) -> str:
     """Name the variables of a document, for messages: `redis-credentials/datashare` → `STEWARD_…`."""
     return PREFIX + slug.replace("/", "__").replace("-", "_").upper() + "__"
+
+
+def _stored(block: Block, name: str) -> Block | None:
+    try:
+        return cast("Block", type(block).load(name))
+    except (ValueError, RuntimeError):  # there is none, or one of an earlier version that is no longer valid
+        return None
+
+
+def _fields(block: Block) -> dict[str, Any]:
+    return {name: getattr(block, name) for name in type(block).model_fields}
 
 
 def _defined_in(module: ModuleType) -> Iterator[type[Block]]:

@@ -12,6 +12,7 @@ from prefect.blocks.notifications import CustomWebhookNotificationBlock, SlackWe
 from prefect.types import SecretDict
 from pydantic import SecretStr
 
+from deployments.block_documents import save_block
 from deployments.errors import BadAlertChannel
 
 
@@ -79,9 +80,9 @@ def channels_from(environ: Mapping[str, str]) -> list[Channel]:
 
 
 def upsert_channel(channel: Channel) -> UUID:
-    """Save the channel's block over the one of the same name and return its id."""
-    saved: UUID = channel.block.save(channel.document, overwrite=True)  # type: ignore[assignment]  # sync here
-    return saved
+    """Save the channel's block over the one of the same name, where that differs, and return its id."""
+    document, _ = save_block(channel.block, channel.document)
+    return document
 
 
 def _channel(variable: str, url: str) -> Channel:

@@ -13,7 +13,7 @@ import pytest
 from prefect import flow
 from prefect.states import Late, Pending, Scheduled
 
-from deployments import alerts
+from deployments import alerts, block_documents
 from deployments.limits import Limit, upsert_limit
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def updates(deployed: Deployed) -> dict[str, dict[str, str]]:
     """When each thing was changed last: everything that a deploy may not touch where it is as it should be."""
     found = everything(deployed)
     found["schedules"] = [schedule for deployment in found["deployments"] for schedule in deployment["schedules"]]
-    kept = ("automations", "deployments", "schedules", "work_pools")
+    kept = ("automations", "deployments", "schedules", "work_pools", "block_documents")
     return {name: {item["id"]: item["updated"] for item in found[name]} for name in kept}
 
 
@@ -176,6 +176,17 @@ def test_only_one_alert_listens_to_what_failed() -> None:
     ended = {f"prefect.flow-run.{name}" for name in ("Failed", "Crashed", "TimedOut")}
     others = [alerts.run_late([]), alerts.pending_crashed(), alerts.zombie_crashed()]
     assert not any(ended & watcher.trigger.expect for watcher in others)
+
+
+def test_a_block_is_saved_where_it_differs_and_only_there(client: SyncPrefectClient, deployed: Deployed) -> None:
+    name = "STEWARD_BLOCK__REDIS_CREDENTIALS__DATASHARE__URL"
+    given = {name: deployed.environment[name]}
+    (same,) = block_documents.documents_from(given, block_documents.block_types())
+    (other,) = block_documents.documents_from({name: "redis://:other@h"}, block_documents.block_types())
+    before = client.read_block_document_by_name("datashare", "redis-credentials").id
+    said = [block_documents.upsert_document(document).partition(": ")[2] for document in (same, other, other, same)]
+    assert said == ["unchanged", "saved", "unchanged", "saved"]
+    assert client.read_block_document_by_name("datashare", "redis-credentials").id == before
 
 
 @pytest.mark.usefixtures("worker")
