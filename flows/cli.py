@@ -8,19 +8,22 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from cyclopts import App, CycloptsError
-from rich.console import Console
+from cyclopts import App, CycloptsError, Group
 
 from blocks.errors import UnusableCredentials
+from flows.announcing import announced
 from flows.importing import imports_kept
-from flows.jobs import flow_of, job_names, module_of, reader_of, summary_of
+from flows.jobs import OWN, flow_of, job_names, module_of, reader_of, summary_of, system_of
 from flows.log_file import log_to
-from flows.plans import plan_app
+from flows.plans import PLANS, plan_app
+from flows.printing import report_lines
 from flows.private_server import PrivateServer, needed, server_that_is_set
+from flows.terminal import paint, say
 from tasks.changes.errors import BadInput, PlanRefused, StewardError
+from tasks.changes.version import own_version
 
 if TYPE_CHECKING:
     from prefect import Flow, State
@@ -33,11 +36,17 @@ SEVERITY = (DONE, REFUSED, USAGE, FAILED)
 LOG = logging.getLogger("steward")
 LOG.addHandler(logging.NullHandler())  # or Python prints to stderr what it is told before Prefect is there
 QUIET = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}
-
-
-def say(text: str) -> None:
-    """Tell the operator something, on stderr."""
-    Console(stderr=True, soft_wrap=True, highlight=False).print(text, markup=False)
+OLD_NAMES = {
+    "hmap-clean": "hmap-cleaner",
+    "task-model-migrate": "hmap-migrate",
+    "batch-search-migrate": "db-migrate-bs-result-task",
+    "datajoint-clean": "dj-cleaner",
+}
+OPTIONS = Group("Options", sort_key=3)
+FIRST = """
+First thing to try; it only plans, and changes nothing:
+  steward hmap-clean redis://localhost:6379 /srv/datashare/archives
+Every command has --help."""
 
 
 def main() -> None:
@@ -47,38 +56,61 @@ def main() -> None:
 
 def hmap_cleaner() -> None:
     """Run `hmap-cleaner`, the old name of hmap-clean: it acts unless told --dry-run."""
-    sys.exit(run(lambda: app_of("hmap-clean", "hmap-cleaner", live=True), sys.argv[1:]))
+    sys.exit(old_command("hmap-clean"))
 
 
 def hmap_migrate() -> None:
     """Run `hmap-migrate`, the old name of task-model-migrate: it acts unless told --dry-run."""
-    sys.exit(run(lambda: app_of("task-model-migrate", "hmap-migrate", live=True), sys.argv[1:]))
+    sys.exit(old_command("task-model-migrate"))
 
 
 def db_migrate_bs_result_task() -> None:
     """Run `db-migrate-bs-result-task`, the old name of batch-search-migrate: it acts unless told --dry-run."""
-    sys.exit(run(lambda: app_of("batch-search-migrate", "db-migrate-bs-result-task", live=True), sys.argv[1:]))
+    sys.exit(old_command("batch-search-migrate"))
 
 
 def dj_cleaner() -> None:
     """Run `dj-cleaner`, the old name of datajoint-clean: it acts unless told --dry-run."""
-    sys.exit(run(lambda: app_of("datajoint-clean", "dj-cleaner", live=True), sys.argv[1:]))
+    sys.exit(old_command("datajoint-clean"))
+
+
+def old_command(job: str) -> int:
+    """Run a job under its old name and return its exit status."""
+    tokens = sys.argv[1:]
+    return run(lambda: app_of_all([]) if tokens == ["--version"] else app_of(job, OLD_NAMES[job], live=True), tokens)
 
 
 def steward(tokens: list[str]) -> int:
     """Run one command and return its exit status."""
-    return run(lambda: app_of_all(tokens), tokens)
+    status = run(lambda: app_of_all(tokens), tokens)
+    if tokens in ([], ["--help"], ["-h"]):
+        print(FIRST)
+    return status
 
 
 def app_of_all(tokens: list[str]) -> App:
     """Make the `steward` command; only the job that is called is imported."""
     summary = "Keep data stores in order: plan every change, guard it, apply it, undo it."
-    app = App(name="steward", help=summary, suppress_keyboard_interrupt=False)
-    app.command(plan_app)
+    app = App(
+        name="steward", help=summary, version=own_version, group_commands=OPTIONS, suppress_keyboard_interrupt=False
+    )
     for job in job_names():
-        called = tokens[:1] == [job]
-        app.command(app_of(job, job, live=False) if called else App(name=job, help=summary_of(job)))
+        app.command(app_of(job, job, live=False) if tokens[:1] == [job] else listed(job))
+    app.command(plan_app)
     return app
+
+
+@cache
+def panel_of(system: str) -> Group:
+    """Return the panel of the list that a system's jobs are in: one for each, in the order of names."""
+    return PLANS if system == OWN else Group(system, sort_key=1)
+
+
+def listed(job: str) -> App:
+    """Make what the list of jobs says of one."""
+    old = OLD_NAMES.get(job)
+    summary = f"{summary_of(job)} Old name: {old}." if old else summary_of(job)
+    return App(name=job, group=panel_of(system_of(job)), help=summary)
 
 
 def app_of(job: str, name: str, *, live: bool) -> App:
@@ -87,7 +119,7 @@ def app_of(job: str, name: str, *, live: bool) -> App:
         os.environ.update(QUIET)
     own = private_server()
     with imports_kept():
-        from flows.command import runs_of, signature_of  # these import Prefect, which takes its time
+        from flows.command import runs_of, signature_of, store_given  # these import Prefect, which takes its time
 
         flow, reader = flow_of(job), reader_of(job)
     in_file = getattr(module_of(job), "IN_FILE", ())
@@ -100,25 +132,28 @@ def app_of(job: str, name: str, *, live: bool) -> App:
         level = given.pop("log_level", "WARNING")
         if path := given.pop("log_file", None):
             log_to(path, level)
-        return call_each(flow, runs_of(flow, given, reader, live=live), own, json=json)
+        store = store_given(flow, given, reader)
+        return call_each(flow, runs_of(flow, given, reader, live=live), own, store=store, json=json)
 
     command.__signature__ = signature  # type: ignore[attr-defined]
     command.__annotations__ = {one.name: one.annotation for one in signature.parameters.values()}
-    app = App(name=name, help=flow.fn.__doc__, suppress_keyboard_interrupt=False)
+    app = App(name=name, help=flow.fn.__doc__, version=own_version, suppress_keyboard_interrupt=False)
     app.default(command)
     return app
 
 
-def call_each(flow: Flow[..., Report], runs: list[dict[str, Any]], own: PrivateServer | None, *, json: bool) -> int:
+def call_each(
+    flow: Flow[..., Report], runs: list[dict[str, Any]], own: PrivateServer | None, *, store: str, json: bool
+) -> int:
     """Run a flow with each of these parameters, whatever becomes of the others; return the worst status."""
     watched = flow if needed() else flow.with_options(on_running=[link])  # a private server has no UI
     with server(runs, own):
         if len(runs) == 1:
-            return call(watched, runs[0], json=json)
+            return call(watched, runs[0], store=store, json=json)
         statuses = []
         for number, arguments in enumerate(runs, 1):
             say(f"Run {number} of {len(runs)}, on {place_of(arguments)}")
-            statuses.append(attempt(partial(call, watched, arguments, json=json)))
+            statuses.append(attempt(partial(call, watched, arguments, store=store, json=json)))
     return max(statuses, key=SEVERITY.index)
 
 
@@ -128,24 +163,25 @@ def place_of(arguments: dict[str, Any]) -> str:
     return str(getattr(store, "location", store))
 
 
-def call(flow: Flow[..., Report], arguments: dict[str, Any], *, json: bool) -> int:
+def call(flow: Flow[..., Report], arguments: dict[str, Any], *, store: str, json: bool) -> int:
     """Run a flow and show its report, whole or as far as it came."""
     shown = False
 
     def show_now(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
         """Show the report before Prefect waits, up to a second, for its heartbeat to end."""
         nonlocal shown
-        show(state.result(), json=json)
+        show(state.result(), store, json=json)
         shown = True
 
     try:
-        report = flow.with_options(on_completion=[show_now])(**arguments)
+        with announced(store):
+            report = flow.with_options(on_completion=[show_now])(**arguments)
     except StewardError as failure:
         if failure.report:
-            show(failure.report, json=json)
+            show(failure.report, store, json=json)
         raise
     if not shown:
-        show(report, json=json)
+        show(report, store, json=json)
     return DONE
 
 
@@ -162,7 +198,7 @@ def private_server() -> PrivateServer | None:
 
     That takes a second, and only then is it known whether the server is needed: Prefect's profiles too can name one.
     """
-    asks = {"--help", "-h"} & set(sys.argv)
+    asks = {"--help", "-h", "--version"} & set(sys.argv)
     return None if asks or "PREFECT_API_URL" in os.environ else PrivateServer()
 
 
@@ -179,16 +215,15 @@ def server(runs: list[dict[str, Any]], own: PrivateServer | None) -> AbstractCon
     return (own or PrivateServer()).running()
 
 
-def show(report: Report, *, json: bool) -> None:
-    """Print a report: a table for people, one JSON object for programs."""
-    from tasks.changes.report import headline, rows
+def show(report: Report, store: str, *, json: bool) -> None:
+    """Print a report: rows and what comes next for people, one JSON object for programs."""
+    from tasks.changes.report import headline
 
     LOG.info("%s %s", headline(report), report.plan)
     if json:
         print(report.model_dump_json(), flush=True)
         return
-    width = max(len(what) for what, _ in rows(report))
-    print(headline(report), *(f"  {what:<{width}}  {value}" for what, value in rows(report)), sep="\n", flush=True)
+    print(*report_lines(report, store, paint()), sep="\n", flush=True)
 
 
 def attempt(act: Callable[[], int | None]) -> int:

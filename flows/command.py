@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import types
 import typing
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from blocks.errors import UnusableCredentials, said
 from flows.jobs import Reader
+from flows.masking import without_secrets
 from tasks.changes.errors import BadInput
 from tasks.changes.options import Described
 
@@ -63,6 +64,16 @@ def runs_of(flow: Flow[..., Any], given: dict[str, Any], reader: Reader | None, 
     asked = {one.name: given.pop(one.name) for one in parameters_of(reader) if one.name in given}
     said = arguments_of(flow, given, live=live)
     return [run | said for run in reader(**asked)]
+
+
+def store_given(flow: Flow[..., Any], given: Mapping[str, Any], reader: Reader | None) -> str:
+    """Return what the command line names its store by, or the file that says where it is, without secrets."""
+    if reader:
+        file = parameters_of(reader)[0]
+        return str(given.get(file.name, file.default))
+    hints = typing.get_type_hints(flow.fn, include_extras=True)
+    named = (str(text) for name, text in given.items() if name in hints and blocks_in(_described(hints[name])[0]))
+    return without_secrets(next(named, "STORE"))
 
 
 def _parameter(own: inspect.Parameter, hint: Any, *, live: bool) -> inspect.Parameter:

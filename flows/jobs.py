@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import pkgutil
 from collections.abc import Callable, Mapping
+from functools import cache
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -28,7 +29,13 @@ if TYPE_CHECKING:  # listing the jobs needs no Prefect, which takes a second to 
 
     from blocks.credentials import Credentials
 
-NOT_JOBS = ("cli", "command", "importing", "jobs", "log_file", "plans", "private_server")
+NOT_JOBS = (
+    *("announcing", "cli", "command", "importing", "jobs", "log_file", "masking"),
+    *("plans", "printing", "private_server", "terminal"),
+)
+SYSTEMS = {"datajoint": "DataJoint", "datashare": "Datashare"}
+OWN = "Plans"
+"""What the jobs are about that know no system."""
 Reader = Callable[..., list[dict[str, Any]]]
 
 
@@ -57,8 +64,20 @@ def reader_of(job: str) -> Reader | None:
 
 def summary_of(job: str) -> str:
     """Give the first line of a job's docstring, without importing it."""
-    source = Path(__file__).with_name(f"{job.replace('-', '_')}.py").read_text()
-    return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
+    return (ast.get_docstring(_source_of(job)) or "").partition("\n")[0]
+
+
+def system_of(job: str) -> str:
+    """Return the name of the system that a job is about, by what it imports, without importing it."""
+    imported = [node.module or "" for node in _source_of(job).body if isinstance(node, ast.ImportFrom)]
+    rooms = [module.split(".")[1] for module in imported if module.startswith("tasks.")]
+    system = next((room for room in rooms if room not in ("changes", "stores")), None)
+    return SYSTEMS.get(system, system.title()) if system else OWN
+
+
+@cache
+def _source_of(job: str) -> ast.Module:
+    return ast.parse(Path(__file__).with_name(f"{job.replace('-', '_')}.py").read_text())
 
 
 def _part(header: Header, name: str) -> Callable[..., Any]:

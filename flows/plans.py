@@ -8,19 +8,24 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App, Group, Parameter
 from pydantic import TypeAdapter, ValidationError
 
 from blocks.errors import said
+from flows.jobs import OWN
+from flows.printing import signed
+from flows.terminal import Paint, paint
 from tasks.changes.errors import BadInput
 from tasks.changes.options import Duration
-from tasks.changes.plan_file import Counts, Header, action_of, from_json, lines_of, read_header, to_json, verify
+from tasks.changes.plan_file import Counts, Header, action_of, lines_of, read_header, verify
 from tasks.changes.plan_store import PlanStore
-from tasks.changes.protocols import Action, Image
+from tasks.changes.protocols import Action
+from tasks.changes.reading import shown
+from tasks.changes.texts import freeing, printable
 
-plan_app = App(name="plan", help="Read and prune plan files.")
+PLANS = Group(OWN, sort_key=2)
+plan_app = App(name="plan", group=PLANS, group_commands="Commands", help="Read and prune plan files.")
 Plans = Annotated[str | None, Parameter(help="Where plans are kept: a folder, or block:TYPE/NAME.")]
-SHOWN = 200
 
 
 @plan_app.command
@@ -39,10 +44,11 @@ def show(
     if json:
         sys.stdout.buffer.writelines(lines_of(path))
         return 0
-    print("\n".join(overview(header, counts, seal)))
+    painted = paint()
+    print("\n".join(map(printable, overview(header, counts, seal))))
     actions = islice(lines_of(path), 1, 1 + min(limit or counts.planned, counts.planned))
     for line in actions:
-        print("\n".join(lines_for(action_of(line))))
+        print("\n".join(lines_for(action_of(line), painted)))
     if limit and counts.planned > limit:
         print(f"… and {counts.planned - limit:,} more (--limit 0 for all, --json for JSON lines)")
     return 0
@@ -54,7 +60,7 @@ def overview(header: Header, counts: Counts, seal: str) -> Iterator[str]:
     yield f"{header.job} {header.version} on {header.store}, made {header.created}{undo}"
     yield f"hash {seal}"
     yield from (f"  {name} = {value}" for name, value in header.parameters.items() if value is not None)
-    yield f"{counts.planned:,} of {counts.scanned:,} records would change, freeing {counts.frees:,} bytes"
+    yield f"{counts.planned:,} of {counts.scanned:,} records would change, {freeing(counts.frees)}"
     yield from (f"  change: {reason}: {n:,}" for reason, n in counts.because.items())
     yield from (f"  keep: {reason}: {n:,}" for reason, n in counts.kept.items())
     yield f"  problems: {counts.problem_count:,}"
@@ -62,21 +68,11 @@ def overview(header: Header, counts: Counts, seal: str) -> Iterator[str]:
     yield from (f"  remark: {remark}" for remark in counts.remarks)
 
 
-def lines_for(action: Action) -> Iterator[str]:
-    """Describe an action: what it touches, what stands there, what would stand there."""
-    sign = "-" if action.after is None else "+" if action.before is None else "~"
-    yield f"{sign} {readable(action.key)}  {action.reason}  {action.detail}"
-    if action.before is not None:
-        yield f"    before {readable(action.before)}"
-    if action.after is not None:
-        yield f"    after  {readable(action.after)}"
-
-
-def readable(image: Image) -> str:
-    """Give an image as one line of at most 200 characters."""
-    shown = to_json(from_json(image))
-    text = shown if isinstance(shown, str) else str(shown)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}… ({len(text):,} characters)"
+def lines_for(action: Action, painted: Paint) -> Iterator[str]:
+    """Describe an action: what it touches, and what changes there."""
+    read = shown(action)
+    yield signed(str(read), painted)
+    yield from (f"    {signed(line, painted)}" for line in read.inside)
 
 
 def age(text: str) -> timedelta:

@@ -17,8 +17,9 @@ from tasks.changes.plan import Plan
 from tasks.changes.plan_file import PROBLEMS_KEPT
 from tasks.changes.progress import Phase
 from tasks.changes.protocols import Action, Judge, Key, LooksAgain, Outcome, Problem, Store, WorksAhead, text_of
-from tasks.changes.report import publish
+from tasks.changes.report import announce, publish
 from tasks.changes.retrying import RETRYING
+from tasks.changes.texts import printable
 
 CONFLICTS_NAMED: Final = 20
 SEGMENT: Final = 100_000
@@ -144,6 +145,7 @@ def carry_out(application: Application, plan: Plan) -> Tally:
     """Run an application to its end in few task runs; on failure the error carries the report so far."""
     segment = max(SEGMENT, math.ceil(plan.counts.planned / SEGMENTS))
     tally = application.tally
+    announce(plan)
     try:
         with Phase(application.name, plan.counts.planned) as phase:
             while tally.handled < plan.counts.planned and apply_segment(application, segment, phase):
@@ -160,7 +162,7 @@ def carry_out(application: Application, plan: Plan) -> Tally:
         get_run_logger().warning(
             "%s records changed since the plan was made and were left alone, such as: %s",
             tally.conflicts,
-            ", ".join(tally.conflicting),
+            printable(", ".join(tally.conflicting)),
         )
     return tally
 

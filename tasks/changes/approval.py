@@ -11,12 +11,14 @@ from prefect.input import RunInput
 from pydantic import Field
 
 from tasks.changes.errors import PlanRefused, StewardError
+from tasks.changes.markdown import code, plain
+from tasks.changes.next_steps import command
 from tasks.changes.plan import Plan
-from tasks.changes.protocols import text_of
-from tasks.changes.report import publish
+from tasks.changes.report import publish, show_plan
+from tasks.changes.summary import first_changes, named
+from tasks.changes.texts import freeing
 
 WAIT: Final = timedelta(hours=24)
-EXAMPLES: Final = 5
 
 
 class Approval(RunInput):
@@ -30,15 +32,15 @@ def summary(plan: Plan) -> str:
     """Describe a plan to the person who is asked, as Markdown."""
     counts = plan.counts
     lines = [
-        f"**{plan.header.job}** on `{plan.header.store}`",
-        f"{counts.planned:,} of {counts.scanned:,} records would change, freeing {counts.frees:,} bytes.",
-        *(f"- change: {reason}: {n:,}" for reason, n in counts.because.items()),
-        *(f"- keep: {reason}: {n:,}" for reason, n in counts.kept.items()),
+        f"**{plain(plan.header.job)}** on {code(plan.header.store)}",
+        *named(plan.name),
+        f"{counts.planned:,} of {counts.scanned:,} records would change, {freeing(counts.frees)}.",
+        *(f"- change: {plain(reason)}: {n:,}" for reason, n in counts.because.items()),
+        *(f"- keep: {plain(reason)}: {n:,}" for reason, n in counts.kept.items()),
         f"- problems: {counts.problem_count:,}",
-        *(f"- {remark}" for remark in counts.remarks),
-        "First changes:",
-        *(f"- `{text_of(one.key)}` {one.reason} {one.detail}" for one in plan.first(EXAMPLES)),
-        f"All of it: `steward plan show {plan.name}`",
+        *(f"- {plain(remark)}" for remark in counts.remarks),
+        *first_changes(plan),
+        f"All of it: {code(command('plan show', plan.name))}",
         "" if plan.header.undoable else "**This cannot be undone.**",
     ]
     return "\n\n".join(line for line in lines if line)
@@ -51,6 +53,7 @@ def ask_approval(plan: Plan, wait: timedelta = WAIT) -> None:
     """
     if not plan.counts.planned:
         return
+    show_plan(plan, "planned", "This plan waits for somebody's approval.")
     question = Approval.with_initial_data(description=summary(plan), plan_hash=plan.hash)
     try:
         answer = pause_flow_run(wait_for_input=question, timeout=int(wait.total_seconds()))
@@ -63,6 +66,6 @@ def ask_approval(plan: Plan, wait: timedelta = WAIT) -> None:
 
 
 def _refused(plan: Plan, reason: str) -> StewardError:
-    refusal = PlanRefused(f"{reason} Nothing has changed. Carry it out later: steward apply {plan.name} STORE")
+    refusal = PlanRefused(f"{reason} Nothing has changed. Carry it out later: {command('apply', plan.name, 'STORE')}")
     refusal.report = publish(plan)
     return refusal

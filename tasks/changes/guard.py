@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tasks.changes.errors import PlanRefused
+from tasks.changes.next_steps import command
 from tasks.changes.plan import Plan
 from tasks.changes.protocols import Doubts, Judge
 from tasks.changes.report import publish
@@ -31,9 +32,9 @@ def guard(
     """Let the plan pass, or raise PlanRefused with every reason; nothing has changed then."""
     reasons = list(objections(plan, judge, max_fraction, max_changes))
     if reasons:
-        message = f"{' '.join(reasons)} Nothing has changed. Read the plan: steward plan show {plan.name}"
+        message = f"{' '.join(reasons)} Nothing has changed. Read the plan: {command('plan show', plan.name)}"
         refusal = PlanRefused(message)
-        refusal.report = publish(plan)
+        refusal.report = publish(plan, stage="refused")
         raise refusal
 
 

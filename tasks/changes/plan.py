@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cache
-from importlib.metadata import version
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -32,9 +30,12 @@ from tasks.changes.plan_file import (
 from tasks.changes.plan_store import BLOCK, PlanStore
 from tasks.changes.progress import Phase
 from tasks.changes.protocols import Action, Judge, Keep, Key, Problem, Remarks, Remove, Replace, Store, V, text_of
+from tasks.changes.reading import Shown, shown
 from tasks.changes.retrying import RETRYING
+from tasks.changes.version import own_version
 
 BATCH_BYTES = 4 << 20
+EXAMPLES = 5
 UNSAVED = object()
 
 
@@ -47,6 +48,8 @@ class Plan:
     header: Header
     counts: Counts
     hash: str
+    examples: Sequence[Shown] = ()
+    """The first changes, for people; read once, so that a report needs no file."""
 
     def batches(self, size: int) -> Iterator[list[Action]]:
         """Read the actions in order, in batches of at most `size` actions and about 4 MiB."""
@@ -67,6 +70,10 @@ class Plan:
         """Give the first `n` actions."""
         return list(islice(chain.from_iterable(self.batches(n or 1)), n))
 
+    def with_examples(self) -> Plan:
+        """Return the plan with its first changes read."""
+        return replace(self, examples=[shown(action) for action in self.first(EXAMPLES)])
+
 
 def open_plan(plan: str, plans: str | None = None) -> Plan:
     """Open a sealed plan by path or name, after reading all of it against its hash.
@@ -76,7 +83,7 @@ def open_plan(plan: str, plans: str | None = None) -> Plan:
     path = PlanStore.at(plans).fetch(plan)
     header = read_header(path)
     counts, seal = verify(path)
-    return Plan(path, plan if plan.startswith(BLOCK) else str(path), header, counts, seal)
+    return Plan(path, plan if plan.startswith(BLOCK) else str(path), header, counts, seal).with_examples()
 
 
 def check_store(plan: Plan, store: Store[Any]) -> None:
@@ -117,12 +124,6 @@ def survey(store: Store[V], judge: Judge[V], writer: PlanWriter, phase: Phase) -
         counts.remarks = list(judge.remarks(counts))
 
 
-@cache
-def own_version() -> str:
-    """Give Steward's version."""
-    return version("steward")
-
-
 def write_plan(store: Store[V], judge: Judge[V], plans: PlanStore, job: str, parameters: Mapping[str, Any]) -> Plan:
     """Plan a job: read the whole store, change nothing, and seal the plan in the plan store.
 
@@ -142,7 +143,7 @@ def write_plan(store: Store[V], judge: Judge[V], plans: PlanStore, job: str, par
         survey(store, judge, writer, phase)
         seal = writer.seal()
     path, name = plans.keep(partial, job, created, seal)
-    return Plan(path, name, header, writer.counts, seal)
+    return Plan(path, name, header, writer.counts, seal).with_examples()
 
 
 def without_credentials(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,12 +1,12 @@
-"""What a run did: the flow's return value, a table artifact, one event, the command's summary."""
+"""What a run did: the flow's return value, what its page shows, one event, the command's summary."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from prefect import get_run_logger
 from prefect.artifacts import create_table_artifact
 from prefect.context import FlowRunContext
 from prefect.events import emit_event
@@ -14,8 +14,12 @@ from prefect.runtime import flow_run
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.changes.errors import RecordsUnhandled
+from tasks.changes.next_steps import Stage, next_steps
 from tasks.changes.plan import Plan
 from tasks.changes.plan_file import PROBLEMS_KEPT, Counts
+from tasks.changes.run_page import show_on_page, store_of_run
+from tasks.changes.summary import page
+from tasks.changes.texts import printable, sized
 
 if TYPE_CHECKING:
     from tasks.changes.apply import Tally
@@ -40,14 +44,23 @@ class Report(BaseModel):
     plan_hash: str
     started: str
     finished: str
+    # What follows is for people, and no part of the contract.
     remarks: list[str] = Field(default=[], exclude=True)
-    """What else there is to know, for people."""
+    because: dict[str, int] = Field(default={}, exclude=True)
+    frees: int = Field(default=0, exclude=True)
+    """The bytes that the whole plan frees."""
+    undoable: bool = Field(default=True, exclude=True)
+    examples: list[str] = Field(default=[], exclude=True)
+    """The plan's first changes."""
+    stage: Stage = Field(default="done", exclude=True)
 
 
-def report_of(plan: Plan, tally: Tally | None, job: str, started: datetime, *, dry_run: bool) -> Report:
+def report_of(
+    plan: Plan, tally: Tally | None, job: str, started: datetime, *, dry_run: bool, stage: Stage | None = None
+) -> Report:
     """Write the report of a run that made or took a plan, and applied it if there is a tally.
 
-    A run that took a plan scanned nothing but the plan's actions.
+    A run that took a plan scanned nothing but the plan's actions. Its stage is told by the tally where none is given.
     """
     counts = plan.counts
     if job != plan.header.job:
@@ -70,7 +83,19 @@ def report_of(plan: Plan, tally: Tally | None, job: str, started: datetime, *, d
         started=started.isoformat(timespec="milliseconds"),
         finished=datetime.now(UTC).isoformat(timespec="milliseconds"),
         remarks=counts.remarks,
+        because=plan.counts.because,
+        frees=-plan.counts.frees if job == "undo" else plan.counts.frees,
+        undoable=plan.header.undoable,
+        examples=[str(example) for example in plan.examples],
+        stage=stage or stage_of(plan, tally),
     )
+
+
+def stage_of(plan: Plan, tally: Tally | None) -> Stage:
+    """Return how far a run is that has reported."""
+    if tally is None:
+        return "planned"
+    return "done" if tally.handled >= plan.counts.planned else "stopped"
 
 
 def headline(report: Report) -> str:
@@ -81,22 +106,36 @@ def headline(report: Report) -> str:
     return f"{report.applied:,} of {report.planned:,} {done}, {report.conflicts:,} conflicts."
 
 
-def rows(report: Report, because: Mapping[str, int] | None = None) -> list[tuple[str, str]]:
-    """Give the report as rows of two columns, for a table in the UI and on the terminal."""
-    return [
+def rows(report: Report) -> list[tuple[str, str]]:
+    """Return the report as rows of two columns, for a table in the UI and on the terminal; all of it is printable."""
+    found = [
         ("scanned", f"{report.scanned:,}"),
         ("planned", f"{report.planned:,}"),
-        *((f"  because: {reason}", f"{n:,}") for reason, n in (because or {}).items()),
-        ("applied", f"{report.applied:,}"),
-        ("conflicts (changed since planned, left alone)", f"{report.conflicts:,}"),
+        *((f"  because: {reason}", f"{n:,}") for reason, n in report.because.items()),
+        *([] if report.dry_run else _applied(report)),
         *((f"kept: {reason}", f"{n:,}") for reason, n in sorted(report.kept.items())),
         ("problems", f"{report.problem_count:,}"),
         *((f"  {problem['record']}", problem["reason"]) for problem in report.problems[:10]),
-        ("bytes freed", f"{report.bytes_freed:,}"),
+        _freed(report),
         ("seconds", f"{seconds(report):.1f}"),
         ("plan", report.plan),
         *(("remark", remark) for remark in report.remarks),
     ]
+    return [(printable(what), printable(value)) for what, value in found]
+
+
+def _applied(report: Report) -> list[tuple[str, str]]:
+    return [
+        ("applied", f"{report.applied:,}"),
+        ("conflicts (changed since planned, left alone)", f"{report.conflicts:,}"),
+    ]
+
+
+def _freed(report: Report) -> tuple[str, str]:
+    """Return what a run freed; of a dry run, what its plan would free."""
+    size = report.frees if report.dry_run else report.bytes_freed
+    verb = "that would be " if report.dry_run else ""
+    return f"bytes {verb}{'added' if size < 0 else 'freed'}", sized(abs(size))
 
 
 def seconds(report: Report) -> float:
@@ -104,22 +143,46 @@ def seconds(report: Report) -> float:
     return (datetime.fromisoformat(report.finished) - datetime.fromisoformat(report.started)).total_seconds()
 
 
-def publish(plan: Plan, tally: Tally | None = None) -> Report:
-    """Write the running flow's report and show it: a table artifact and an event."""
+def report_now(plan: Plan, tally: Tally | None = None, stage: Stage | None = None) -> Report:
+    """Write the running flow's report, as far as it is."""
     context = FlowRunContext.get()
     started = context.start_time if context else datetime.fromisoformat(plan.header.created)
     job = flow_run.flow_name or plan.header.job
     dry_run = bool(flow_run.parameters.get("dry_run", False))
-    report = report_of(plan, tally, job, started, dry_run=dry_run)
-    if context:
-        table = [{"what": what.strip(), "value": value} for what, value in rows(report, plan.counts.because)]
-        create_table_artifact(table, key=f"{job}-report", description=headline(report))
+    return report_of(plan, tally, job, started, dry_run=dry_run, stage=stage)
+
+
+def publish(plan: Plan, tally: Tally | None = None, *, stage: Stage | None = None) -> Report:
+    """Write the running flow's report and show it: a summary and a table on the run's page, and an event."""
+    report = report_now(plan, tally, stage)
+    if FlowRunContext.get():
+        show_on_page(report.job, page(plan, report, headline(report), store_of_run()))
+        table = [{"what": what.strip(), "value": value} for what, value in rows(report)]
+        create_table_artifact(table, key=f"{report.job}-report", description=headline(report))
         emit_event(
             "steward.run.reported",
-            resource={"prefect.resource.id": f"steward.job.{job}", "prefect.resource.name": job},
+            resource={"prefect.resource.id": f"steward.job.{report.job}", "prefect.resource.name": report.job},
             payload=report.model_dump(exclude={"problems"}),
         )
     return report
+
+
+def show_plan(plan: Plan, stage: Stage, title: str) -> Report:
+    """Show on the running flow's page what it is about to do, until its report takes the place of that."""
+    report = report_now(plan, stage=stage)
+    if FlowRunContext.get():
+        show_on_page(report.job, page(plan, report, title, store_of_run()))
+    return report
+
+
+def announce(plan: Plan) -> None:
+    """Name the plan before its first change, in the log and on the run's page, so that a run can be taken up."""
+    if not FlowRunContext.get() or not plan.counts.planned:
+        return
+    begun = show_plan(plan, "begun", f"{plan.counts.planned:,} changes are being made.")
+    if steps := next_steps(begun, store_of_run()):
+        commands = " or ".join(steps.commands)
+        get_run_logger().info("Plan %s. %s %s", plan.name, steps.text, commands, extra={"begun": begun})
 
 
 def report(plan: Plan, tally: Tally | None = None) -> Report:
@@ -132,7 +195,7 @@ def report(plan: Plan, tally: Tally | None = None) -> Report:
         first = published.problems[0]
         message = (
             f"{published.problem_count:,} of {published.scanned:,} records could not be handled, the rest was; "
-            f"the first is {first['record']}: {first['reason']}. See the report for the others."
+            f"the first is {printable(first['record'])}: {first['reason']}. See the report for the others."
         )
         unhandled = RecordsUnhandled(message)
         unhandled.report = published

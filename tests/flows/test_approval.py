@@ -82,6 +82,9 @@ def test_the_question_shows_numbers_and_first_changes(asked: Asked, api: Api, da
     assert "keep: not a batch download: 1" in text
     assert text.count("gone-") >= 3
     assert "file:///home/dev/tmp/gone-0.zip" in text
+    wanted = {"flow_run_id": {"any_": [paused["id"]]}, "type": {"any_": ["markdown"]}}
+    (page,) = api.post("artifacts/filter", artifacts=wanted)
+    assert page["data"].startswith("**This plan waits for somebody's approval.**")
     assert len(datashare.tasks) == 7
     answer(api, paused, approve=True)
     assert run.result().applied == 3

@@ -63,8 +63,59 @@ def test_the_table_has_the_reports_numbers(half: Datashare, api: Api) -> None:
     assert table["planned"] == table["applied"] == table["because: archive is gone"] == "3"
     assert table["kept: archive is there"] == "3"
     assert table["conflicts (changed since planned, left alone)"] == table["problems"] == "0"
-    assert table["bytes freed"] == f"{report.bytes_freed:,}"
+    assert table["bytes freed"] == f"{report.bytes_freed:,} ({report.bytes_freed / 1000:.1f} kB)"
     assert table["plan"] == report.plan
+
+
+def page_of(api: Api, run: dict[str, Any]) -> str:
+    """Return the summary on a run's page, of which there is one."""
+    wanted = {"flow_run_id": {"any_": [run["id"]]}, "type": {"any_": ["markdown"]}}
+    (artifact,) = api.post("artifacts/filter", artifacts=wanted)
+    assert artifact["key"] == "hmap-clean-summary"
+    return str(artifact["data"])
+
+
+def test_the_page_of_a_dry_run_says_what_comes_next(half: Datashare, api: Api) -> None:
+    report = half.plan()
+    page = page_of(api, run_of(api, half))
+    assert page.startswith("**Dry run: 3 of 6 records would change; nothing was changed.**\n\n")
+    plan = Path(report.plan).name
+    assert f"\n\n`{plan}`\n\n" in page
+    assert f"\nsteward plan show {plan}\nsteward apply {plan} {half.url}\n" in page
+
+
+def test_the_page_names_the_plan_before_the_first_change_and_is_written_anew_at_the_end(
+    half: Datashare, api: Api, before_batch: Callable[[int, Callable[[], object]], None]
+) -> None:
+    meanwhile: list[str] = []
+    before_batch(1, lambda: meanwhile.append(page_of(api, run_of(api, half))))
+    plan = Path(half.clean().plan).name
+    (begun,), done = meanwhile, page_of(api, run_of(api, half))
+    assert begun.startswith("**3 changes are being made.**\n\n")
+    assert done.startswith("**3 of 3 planned changes made, 0 conflicts.**\n\n")
+    for page in (begun, done):
+        assert f"\n\n`{plan}`\n\n" in page
+        assert f"\nsteward undo {plan} {half.url}\n" in page
+
+
+def test_the_log_names_the_plan_and_the_way_back(half: Datashare, api: Api) -> None:
+    report = half.clean()
+    APILogHandler().flush()
+    run = run_of(api, half)
+    lines = [line["message"] for line in api.post("logs/filter", logs={"flow_run_id": {"any_": [run["id"]]}})]
+    (line,) = [line for line in lines if f"Plan {report.plan}" in line]
+    assert f"steward undo {Path(report.plan).name} {half.url}" in line
+
+
+def test_the_page_of_an_undo_says_how_to_go_on(half: Datashare, api: Api) -> None:
+    plan = half.clean().plan
+    undo(plan, half.credentials)
+    runs = api.post("flow_runs/filter", sort="START_TIME_DESC", limit=50)
+    run = next(run for run in runs if run["parameters"].get("plan") == plan)
+    wanted = {"flow_run_id": {"any_": [run["id"]]}, "type": {"any_": ["markdown"]}}
+    (artifact,) = api.post("artifacts/filter", artifacts=wanted)
+    assert artifact["key"] == "undo-summary"
+    assert artifact["data"].startswith("**3 of 3 changes taken back, 0 conflicts.**\n\n")
 
 
 def test_a_failed_run_has_its_table_and_a_first_line_that_says_why(half: Datashare, api: Api) -> None:

@@ -2,8 +2,12 @@
 
 import json
 import os
+import re
 import signal
+import subprocess
+import sys
 import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess, Popen
@@ -12,6 +16,9 @@ from typing import Any
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows import cli
+from flows.command import runs_of
+from flows.hmap_clean import hmap_clean
 from flows.jobs import flow_of, job_names
 from sandbox.chaos import ChaosProxy
 from sandbox.prefect_server import PrefectServer
@@ -49,10 +56,40 @@ def quiet(done: CompletedProcess[str]) -> bool:
 
 
 class TestHelp:
-    def test_steward_lists_its_jobs(self, here: Here) -> None:
-        done = here("steward", "--help")
+    @pytest.mark.parametrize("line", [["steward"], ["steward", "--help"]])
+    def test_steward_lists_its_jobs_by_system_and_says_what_to_try_first(self, here: Here, line: list[str]) -> None:
+        done = here(*line)
         assert done.returncode == DONE
-        assert all(job in done.stdout for job in ("plan", *job_names()))
+        panels = dict(re.findall(r"─ (\w+) ─+╮(.*?)╰─", done.stdout, re.DOTALL))
+        listed = {name: set(re.findall(r"│ (\w\S*)  ", panel)) for name, panel in panels.items()}
+        assert listed == {
+            "Datashare": {"hmap-clean", "task-model-migrate", "batch-search-migrate"},
+            "DataJoint": {"datajoint-clean"},
+            "Plans": {"plan", "apply", "undo"},
+            "Options": set(),
+        }
+        assert {*job_names(), "plan"} == set().union(*listed.values())
+        assert all(f"Old name: {old}." in words(done.stdout) for old in cli.OLD_NAMES.values())
+        first = next(line.split() for line in done.stdout.splitlines() if line.startswith("  steward "))
+        assert runs_of(hmap_clean, dict(zip(("redis", "archive_dir"), first[2:], strict=True)), None, live=False)
+
+    @pytest.mark.parametrize("line", ["steward", "steward --help", "steward --version", "hmap-cleaner --version"])
+    def test_it_is_told_without_prefect(self, environment: dict[str, str], line: str) -> None:
+        name, *arguments = line.split()
+        function = {"steward": "main", "hmap-cleaner": "hmap_cleaner"}[name]
+        code = f"import sys, flows.cli; sys.argv = {[name, *arguments]}; flows.cli.{function}()"
+        done = subprocess.run(
+            [sys.executable, "-X", "importtime", "-c", code], env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == DONE
+        assert "flows.cli" in done.stderr
+        assert " prefect" not in done.stderr
+
+    @pytest.mark.parametrize("line", ["steward", "steward hmap-clean", *cli.OLD_NAMES.values()])
+    def test_the_version_is_that_of_the_project(self, command: Command, line: str) -> None:
+        done = command(*line.split(), "--version")
+        project = tomllib.loads((Path(cli.__file__).parents[1] / "pyproject.toml").read_text())["project"]
+        assert (done.returncode, done.stdout, done.stderr) == (DONE, f"{project['version']}\n", "")
 
     @pytest.mark.parametrize("line", ["steward hmap-clean", "hmap-cleaner", "steward apply", "steward undo"])
     def test_a_job_lists_every_parameter_of_its_flow_with_its_description(self, here: Here, line: str) -> None:
@@ -93,7 +130,9 @@ class TestModes:
         done = command("hmap-cleaner", *half.arguments)
         assert done.stdout.startswith("3 of 3 planned changes made, 0 conflicts.\n")
         assert (done.returncode, len(half.tasks)) == (DONE, 3)
-        assert len(done.stderr.splitlines()) <= 1
+        run, plan = done.stderr.splitlines()
+        assert run.startswith("Run: http://")
+        assert plan == f"Plan: {next(half.folder.parent.joinpath('plans').glob('*.zst'))}"
 
     def test_c20_the_old_command_only_plans_when_told_dry_run(self, half: Datashare, here: Here) -> None:
         done = here("hmap-cleaner", *half.arguments, "--dry-run", "--json")

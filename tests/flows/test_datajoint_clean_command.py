@@ -60,6 +60,8 @@ def test_steward_plans_only_and_its_plan_is_shown_applied_and_undone(lab: Extern
     assert f"change: no row of {lab.schema.name} (legacy) references it: 3" in shown
     assert all(orphan in shown for orphan in orphans)
     assert not any(secret in shown for secret in SECRETS)
+    told = here("steward", "datajoint-clean", "--config-file", file).stdout
+    assert told.endswith(f".plan.zst {file}\n"), "the store is named by the file"
     applied = here("steward", "apply", report["plan"], file, "--json")
     assert (applied.returncode, reports_in(applied)[0]["applied"]) == (DONE, 3)
     assert lab.paths == before.keys() - orphans

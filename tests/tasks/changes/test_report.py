@@ -1,6 +1,7 @@
 """A report says in numbers what a run did."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def test_an_undo_reports_what_it_took_back_and_nothing_of_the_scan() -> None:
 
 
 def test_its_rows_hold_every_number_and_the_first_problems() -> None:
-    shown = rows(of(PLAN, TALLY), PLAN.counts.because)
+    shown = rows(of(PLAN, TALLY))
     for row in [
         ("scanned", "2,000"), ("planned", "1,500"), ("  because: gone", "1,500"), ("applied", "1,490"),
         ("conflicts (changed since planned, left alone)", "7"), ("kept: came back", "2"), ("kept: fine", "489"),
@@ -99,3 +100,37 @@ def test_remarks_are_for_people_and_no_part_of_the_contract() -> None:
     remarked = Plan(Path("p"), "p", HEADER, Counts(remarks=["a versioned bucket"]), "abc")
     assert rows(of(remarked, None))[-1] == ("remark", "a versioned bucket")
     assert "remarks" not in of(remarked, None).model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("frees", "row"),
+    [
+        (999, ("bytes that would be freed", "999")),
+        (75_370, ("bytes that would be freed", "75,370 (75.4 kB)")),
+        (-2_000_000, ("bytes that would be added", "2,000,000 (2.0 MB)")),
+    ],
+)
+def test_a_dry_run_says_what_would_be_freed_and_nothing_of_what_was_done(frees: int, row: tuple[str, str]) -> None:
+    sized = replace(PLAN, counts=COUNTS.model_copy(update={"frees": frees}))
+    dry = rows(of(sized, None))
+    assert row in dry
+    assert not {"applied", "bytes freed", "conflicts (changed since planned, left alone)"} & dict(dry).keys()
+    assert of(sized, None).bytes_freed == 0
+
+
+def test_a_run_says_in_human_units_too_what_it_freed() -> None:
+    assert ("bytes freed", "1,234,567 (1.2 MB)") in rows(of(PLAN, replace(TALLY, freed=1_234_567)))
+    assert ("bytes added", "42,468 (42.5 kB)") in rows(of(PLAN, replace(TALLY, freed=-42_468)))
+
+
+def test_what_records_hold_is_escaped_in_its_rows() -> None:
+    odd = Counts(because={"a\x1b[2Jb": 1}, problem_count=1, problems=[{"record": "k\n", "reason": "\u202eodd"}])
+    shown = rows(of(replace(PLAN, counts=odd), None))
+    assert ("  because: a\\x1b[2Jb", "1") in shown
+    assert ("  k\\n", "\\u202eodd") in shown
+
+
+@pytest.mark.parametrize(("tally", "stage"), [(None, "planned"), (Tally(applied=1499), "stopped"), (TALLY, "done")])
+def test_its_stage_is_how_far_the_run_came(tally: Tally | None, stage: str) -> None:
+    assert of(PLAN, tally).stage == stage
+    assert "stage" not in of(PLAN, tally).model_dump()

@@ -1,0 +1,41 @@
+"""A plan's name on the terminal before its first change, so that a run that ends early can be taken up or back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from flows.terminal import say
+from tasks.changes.next_steps import next_steps
+
+if TYPE_CHECKING:
+    from tasks.changes.report import Report
+
+
+class Announcer(logging.Handler):
+    """Waits for the line that a run logs when its changes begin; that holds the report as far as it is."""
+
+    begun: Report | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Name the plan, where this is that line."""
+        if begun := getattr(record, "begun", None):
+            self.begun = begun
+            say(f"Plan: {begun.plan}")
+
+
+@contextmanager
+def announced(store: str) -> Iterator[None]:
+    """Have the plan of a run named on stderr, and where the run is interrupted, what to do about it."""
+    announcer, log = Announcer(), logging.getLogger("prefect.flow_runs")
+    log.addHandler(announcer)
+    try:
+        yield
+    except KeyboardInterrupt:
+        if announcer.begun and (steps := next_steps(announcer.begun, store)):
+            say("\n".join(["", steps.text, *(f"  {command}" for command in steps.commands)]))
+        raise
+    finally:
+        log.removeHandler(announcer)

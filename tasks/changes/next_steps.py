@@ -1,0 +1,54 @@
+"""What comes next after a run: the commands that an operator types to read a plan, carry it out, or take it back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from tasks.changes.plan_store import default_folder
+
+if TYPE_CHECKING:
+    from tasks.changes.report import Report
+
+Stage = Literal["planned", "refused", "begun", "stopped", "done"]
+"""How far a run is: its plan is made, or refused by a guard; its changes have begun, stopped half-way, or are made."""
+
+
+class Steps(NamedTuple):
+    """A sentence for people, and the commands that it is about."""
+
+    text: str
+    commands: list[str]
+
+
+def short_name(plan: str) -> str:
+    """Return the shortest name that `steward` finds a plan by: in the usual plan store, without its folder."""
+    path = Path(plan)
+    return path.name if path.parent == default_folder() else plan
+
+
+def command(action: Literal["plan show", "apply", "undo"], plan: str, *store: str) -> str:
+    """Return a command as it is typed."""
+    return " ".join(["steward", action, *map(quote, [short_name(plan), *store])])
+
+
+def next_steps(report: Report, store: str = "STORE") -> Steps | None:
+    """Return what comes next after a run, if anything does; `store` is what its commands name the store by."""
+    show = command("plan show", report.plan)
+    finish = command("undo" if report.job == "undo" else "apply", report.plan, store)
+    undo = [command("undo", report.plan, store)] if report.undoable and report.job != "undo" else []
+    or_back = ", or take it back:" if undo else ":"
+    if not report.planned:
+        return None
+    match report.stage:
+        case "planned":
+            return Steps("Read the plan, then carry it out, exactly as it is:", [show, finish])
+        case "refused":
+            return Steps("Read the plan:", [show])
+        case "begun":
+            return Steps(f"If this run ends early, what it did stands. Do the rest{or_back}", [finish, *undo])
+        case "stopped":  # also where none is counted: of a batch that broke, some may be done
+            return Steps(f"What was done stands. Do the rest{or_back}", [finish, *undo])
+        case "done":
+            return Steps("Take it back:", undo) if undo and report.applied else None
