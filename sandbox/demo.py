@@ -12,15 +12,20 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Event
 
+import httpx
 from redis import Redis
 
-from sandbox.prefect_server import prefect_server
+from sandbox.prefect_server import PrefectServer, prefect_server
 from sandbox.samples import searches
 from sandbox.samples.tasks import load
 from sandbox.servers import Sandbox
 
 HASH = "ds:task:manager"
 BIN = Path(sys.executable).parent
+OWN_STORE = """
+$ make install                                     # the commands, for you alone; as root, for everybody
+$ steward hmap-clean redis://HOST:6379 FOLDER      # FOLDER: where Datashare's archives lie
+$ steward plan show PLAN                           # it ends with this command, and with the one that carries it out"""
 
 
 def shown(command: str, environment: dict[str, str]) -> None:
@@ -48,10 +53,15 @@ def demo(work: Path, once: bool) -> None:
         environment = {**prefect.environment, "STEWARD_PLANS": str(work / "plans")}
         walk_through(redis, archives, environment)
         migrate(redis, work / "datashare.db", environment)
-        print(f"\nThe runs, with their reports:  {prefect.url}/runs")
-        if not once:
-            tell("Everything is still running, to be looked at. Ctrl-C ends it and leaves nothing behind.")
-            Event().wait()
+        tell("What to do next, with a Redis of your own. This plans, and changes nothing:")
+        print(OWN_STORE, flush=True)
+        if once:
+            tell("The servers end here, and the runs' pages with them: `make demo` without ONCE=1 leaves them up.")
+            return
+        tell("Everything is still running, to be looked at. Ctrl-C ends it and leaves nothing behind.")
+        print(f"The runs, with their reports and plans:  {prefect.url}/runs", flush=True)
+        print(f"The run that was for real:               {page_of_live_run(prefect)}", flush=True)
+        Event().wait()
 
 
 def walk_through(redis: str, archives: Path, environment: dict[str, str]) -> None:
@@ -75,6 +85,13 @@ def migrate(redis: str, database: Path, environment: dict[str, str]) -> None:
     n = searches.create(database)
     tell(f"6. A SQL database, here SQLite with {n:,} batch searches, half of them with the results of old versions:")
     shown(f"steward batch-search-migrate sqlite:///{database} --apply", environment)
+
+
+def page_of_live_run(prefect: PrefectServer) -> str:
+    """Return the address of the page of the run that removed what had lost its archive."""
+    of_job = {"flows": {"name": {"any_": ["hmap-clean"]}}, "sort": "START_TIME_DESC", "limit": 1}
+    (run,) = httpx.post(f"{prefect.api_url}/flow_runs/filter", json=of_job).raise_for_status().json()
+    return f"{prefect.url}/runs/flow-run/{run['id']}"
 
 
 def newest(plans: Path, but: Path | None = None) -> Path:
