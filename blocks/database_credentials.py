@@ -32,7 +32,6 @@ class DatabaseCredentials(CheckedCredentials, title="Database Credentials"):
     _block_type_slug = "database-credentials"
     _description = "How to reach a database of PostgreSQL, MySQL, MariaDB or SQLite."
     _documentation_url = "https://docs.sqlalchemy.org/en/20/core/engines.html#database-urls"  # type: ignore[assignment]  # as Prefect's own blocks do
-    _logo_url = "https://cdn.sanity.io/images/3ugk85nk/production/fb3f4debabcda1c5a3aeea4f5b3f94c28845e23e-250x250.png"  # type: ignore[assignment]
 
     model_config = ConfigDict(hide_input_in_errors=True)
 

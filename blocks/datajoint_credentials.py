@@ -49,7 +49,6 @@ class DataJointCredentials(CheckedCredentials, title="DataJoint Credentials"):
     _block_type_slug = "datajoint-credentials"
     _description = "How to reach a database server, and which of its rows may reference a DataJoint store's objects."
     _documentation_url = "https://docs.datajoint.com/"  # type: ignore[assignment]  # as Prefect's own blocks do
-    _logo_url = "https://cdn.sanity.io/images/3ugk85nk/production/fb3f4debabcda1c5a3aeea4f5b3f94c28845e23e-250x250.png"  # type: ignore[assignment]
 
     model_config = ConfigDict(hide_input_in_errors=True)
 

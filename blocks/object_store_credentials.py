@@ -68,7 +68,6 @@ class ObjectStoreCredentials(CheckedCredentials, title="Object Store Credentials
     _block_type_slug = "object-store-credentials"
     _description = "How to reach a bucket of an S3 object store: AWS, MinIO, Ceph, SeaweedFS and the like."
     _documentation_url = "https://min.io/docs/minio/linux/developers/python/API.html"  # type: ignore[assignment]  # as Prefect's own blocks do
-    _logo_url = "https://cdn.sanity.io/images/3ugk85nk/production/676cb17bcbdff601f97e0a02ff8bcb480e91ff40-250x250.png"  # type: ignore[assignment]
 
     model_config = ConfigDict(hide_input_in_errors=True)
 

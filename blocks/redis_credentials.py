@@ -61,9 +61,6 @@ class RedisCredentials(CheckedCredentials, title="Redis Credentials"):
     _block_type_slug = "redis-credentials"
     _description = "How to reach a Redis server: a URL, or its parts."
     _documentation_url = "https://redis.io/docs/latest/develop/clients/redis-py/connect/"  # type: ignore[assignment]  # as Prefect's own blocks do
-    _logo_url = (
-        "https://cdn.sanity.io/images/3ugk85nk/production/dfb02cfce09ce3ca88fea097659a83554dd7a850-596x512.png?h=250"  # type: ignore[assignment]
-    )
 
     model_config = ConfigDict(hide_input_in_errors=True)
 

@@ -12,7 +12,8 @@ from typing import Any, cast
 from uuid import UUID
 
 from prefect.blocks.core import Block
-from pydantic import SecretStr, ValidationError
+from prefect.settings import PREFECT_UI_URL
+from pydantic import HttpUrl, SecretStr, ValidationError
 
 import blocks
 from blocks.checked_credentials import CheckedCredentials
@@ -20,6 +21,9 @@ from deployments.errors import BadBlockVariable
 from deployments.leaks import has_password
 
 PREFIX = "STEWARD_BLOCK__"
+# The server's own, so that it needs no internet. Prefect's client takes no data: URL, and its pages show a broken
+# picture where a type has none.
+LOGO = "ico/android-chrome-192x192.png"
 TEXT = (str, SecretStr, str | None, SecretStr | None)
 
 
@@ -57,7 +61,8 @@ def documents_from(environ: Mapping[str, str], types: Mapping[str, type[Block]])
 
 
 def register_type(block: type[Block]) -> str:
-    """Make the type known to the server, so that forms offer a picker for it."""
+    """Make the type known to the server, so that forms offer a picker for it, with a logo."""
+    block._logo_url = HttpUrl(f"{PREFECT_UI_URL.value()}/{LOGO}")
     block.register_type_and_schema()
     return f"block type {block.get_block_type_slug()}: registered"
 

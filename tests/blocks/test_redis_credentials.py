@@ -7,25 +7,21 @@ from uuid import uuid4
 
 import pytest
 from prefect.blocks.core import Block
-from prefect.testing.standard_test_suites import BlockStandardTestSuite
 from pydantic import ValidationError
 from redis import Connection, Redis, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import AuthenticationError
 
 from blocks.redis_credentials import RedisCredentials
+from tests.blocks.as_a_block import AsABlock
 
 SECRET = "p@:/?#%s3cret é"
 QUOTED = "p%40%3A%2F%3F%23%25s3cret%20%C3%A9"
 
 
-class TestAsABlock(BlockStandardTestSuite):
+class TestAsABlock(AsABlock):
     @pytest.fixture
     def block(self) -> type[Block]:
         return RedisCredentials
-
-    def test_has_a_valid_image(self, block: type[Block]) -> None:
-        """Prefect's own test opens the URL; ours need no internet."""
-        assert str(block._logo_url).startswith("https://")
 
 
 def opens(credentials: RedisCredentials) -> dict[str, Any]:
