@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prefect import get_run_logger
@@ -157,8 +158,10 @@ def publish(plan: Plan, tally: Tally | None = None, *, stage: Stage | None = Non
     report = report_now(plan, tally, stage)
     if FlowRunContext.get():
         show_on_page(report.job, page(plan, report, headline(report), store_of_run()))
-        table = [{"what": what.strip(), "value": value} for what, value in rows(report)]
-        create_table_artifact(table, key=f"{report.job}-report", description=headline(report))
+        # The plan is in the description: a page shows only the beginning of a table's cell, and ten rows at first.
+        table = [{"what": what.strip(), "value": value} for what, value in rows(report) if what != "plan"]
+        description = f"{headline(report)} Plan: {Path(report.plan).name}"
+        create_table_artifact(table, key=f"{report.job}-report", description=description)
         emit_event(
             "steward.run.reported",
             resource={"prefect.resource.id": f"steward.job.{report.job}", "prefect.resource.name": report.job},
