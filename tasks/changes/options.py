@@ -41,7 +41,7 @@ def parse_duration(value: object, otherwise: ValidatorFunctionWrapHandler) -> ti
 Duration = Annotated[
     timedelta,
     WrapValidator(parse_duration),
-    WithJsonSchema({"type": "string", "examples": ["36h", "7d"]}),
+    WithJsonSchema({"type": "string", "pattern": r"^((\d+[smhdw])+|P[\dA-Z.]+)$", "examples": ["36h", "7d"]}),
 ]
 
 DryRun = Annotated[bool, Described("Only plan and report; change nothing.")]

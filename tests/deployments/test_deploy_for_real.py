@@ -125,6 +125,7 @@ def test_it_arrives_as_written(client: SyncPrefectClient, deployed: Deployed) ->
     assert nightly.parameters == {
         "redis": {"$ref": {"block_document_id": str(block.id)}},  # as the UI's picker takes it
         "archive_dir": str(deployed.archives),
+        "min_age": "0s",
         "dry_run": False,
     }
     assert nightly.global_concurrency_limit is not None

@@ -1,5 +1,6 @@
 """Durations as people write them."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -39,5 +40,10 @@ def test_a_plan_keeps_it_in_a_form_that_is_read_back() -> None:
     assert DURATION.validate_python(written) == timedelta(hours=36)
 
 
-def test_the_form_in_the_ui_takes_it_as_text() -> None:
-    assert DURATION.json_schema()["type"] == "string"
+@pytest.mark.parametrize(
+    ("text", "right"), [("0s", True), ("1d12h", True), ("P1DT12H", True), ("soon", False), ("36", False), ("", False)]
+)
+def test_the_form_in_the_ui_takes_it_as_text_of_that_form(text: str, right: bool) -> None:
+    schema = DURATION.json_schema()
+    assert schema["type"] == "string"
+    assert bool(re.search(schema["pattern"], text)) is right
