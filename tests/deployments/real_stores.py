@@ -1,11 +1,10 @@
 """What the deployments of prefect.yaml work on, as deployed: a Datashare and a lab's store, on real servers."""
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 from uuid import uuid4
 
 import redis
@@ -19,6 +18,7 @@ from tests.tasks.stores.conftest import InBucket
 
 PASSWORD = "kX7-never-to-be-seen"
 HASH = "ds:task:manager"
+CLAIM = "test:claimed"
 BLOCK = "STEWARD_BLOCK__"
 
 
@@ -26,19 +26,27 @@ BLOCK = "STEWARD_BLOCK__"
 def tasks_in_redis(url: str, archives: Path) -> Iterator[tuple[Datashare, dict[str, str]]]:
     """Fill the hash that the deployments take; yield it, and the variables of its block.
 
-    In a database of this process's own, for the hash has one name.
+    In a database of its own, for the hash has one name.
     """
     user, at = f"user-{uuid4().hex}", urlsplit(url)
-    database = 8 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8
+    database = _claimed(at)
     with redis.Redis(host=at.hostname or "", port=at.port or 6379, db=database) as client:
-        client.delete(HASH)
         client.acl_setuser(user, enabled=True, passwords=[f"+{PASSWORD}"], keys=["*"], categories=["+@all"])
         own = f"redis://{user}:{PASSWORD}@{at.hostname}:{at.port}/{database}"
         datashare = Datashare(client, own, HASH, archives)
         datashare.present(50)
         yield datashare, {f"{BLOCK}REDIS_CREDENTIALS__DATASHARE__URL": own}
-        client.delete(HASH)
         client.acl_deluser(user)
+        client.delete(HASH, CLAIM)
+
+
+def _claimed(at: SplitResult) -> int:
+    """Return the number of a database that nobody else has, in this process or another."""
+    for database in range(8, 16):
+        with redis.Redis(host=at.hostname or "", port=at.port or 6379, db=database) as client:
+            if client.set(CLAIM, 1, nx=True):
+                return database
+    raise AssertionError("all databases are taken")
 
 
 @contextmanager
