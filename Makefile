@@ -37,7 +37,7 @@ check: $(BIN)/steward ## check style, types and the walls between the rooms
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-servers: ## install the servers that no wheel carries, with Debian's packages
+servers: ## install the servers and the browser that no wheel carries, with Debian's packages
 	@sh sandbox/install-servers
 
 worker: $(BIN)/steward ## start a worker for the deployments, of this checkout
