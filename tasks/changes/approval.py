@@ -19,6 +19,10 @@ from tasks.changes.summary import first_changes, named
 from tasks.changes.texts import freeing
 
 WAIT: Final = timedelta(hours=24)
+# The switch is below what is seen at first, and the button beside it says Resume.
+HOW: Final = (
+    "To carry it out, turn on **Approve** at the end, leave the hash as it is, and go on. Without it, it is denied."
+)
 
 
 class Approval(RunInput):
@@ -34,6 +38,7 @@ def summary(plan: Plan) -> str:
     lines = [
         f"**{plain(plan.header.job)}** on {code(plan.header.store)}",
         *named(plan.name),
+        HOW,
         f"{counts.planned:,} of {counts.scanned:,} records would change, {freeing(counts.frees)}.",
         *(f"- change: {plain(reason)}: {n:,}" for reason, n in counts.because.items()),
         *(f"- keep: {plain(reason)}: {n:,}" for reason, n in counts.kept.items()),

@@ -37,6 +37,18 @@ WIDTH, HEIGHT = 1280, 1300
 MILLISECONDS = 60_000  # to wait for something on a page, on a loaded machine
 
 
+@pytest.fixture(autouse=True, scope="session")  # so that nothing else is started where there is none
+def chromium(pytestconfig: pytest.Config) -> str:
+    """Where Chromium is on this machine."""
+    path = next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
+        problem = "No Chromium is installed: sudo apt-get install -y chromium fonts-dejavu-core"
+        if pytestconfig.getoption("--require-services"):
+            pytest.fail(problem)
+        pytest.skip(problem)
+    return path
+
+
 @pytest.fixture(scope="session")
 def prefect(tmp_path_factory: pytest.TempPathFactory, postgres_url: str) -> Iterator[PrefectServer]:
     # On SQLite a busy server answers 503, which its pages do not ask again.
@@ -53,20 +65,14 @@ def prefect(tmp_path_factory: pytest.TempPathFactory, postgres_url: str) -> Iter
 
 
 @pytest.fixture(scope="module")  # and no longer: while it is there, an event loop runs in this thread
-def browser(pytestconfig: pytest.Config) -> Iterator[BrowserContext]:
-    path = next(filter(None, map(shutil.which, NAMES)), None)
-    if path is None:
-        problem = "No Chromium is installed: sudo apt-get install -y chromium fonts-dejavu-core"
-        if pytestconfig.getoption("--require-services"):
-            pytest.fail(problem)
-        pytest.skip(problem)
+def browser(chromium: str) -> Iterator[BrowserContext]:
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        context = chromium.new_context(viewport={"width": WIDTH, "height": HEIGHT})
+        launched = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        context = launched.new_context(viewport={"width": WIDTH, "height": HEIGHT})
         context.set_default_timeout(MILLISECONDS)
         expect.set_options(timeout=MILLISECONDS)
         yield context
-        chromium.close()
+        launched.close()
 
 
 @pytest.fixture
@@ -92,9 +98,6 @@ class Api:
 
     def post(self, path: str, **body: Any) -> Any:
         return httpx.post(f"{self.url}/{path}", json=body, timeout=30).raise_for_status().json()
-
-    def patch(self, path: str, **body: Any) -> None:
-        httpx.patch(f"{self.url}/{path}", json=body, timeout=30).raise_for_status()
 
     def delete(self, path: str) -> None:
         httpx.delete(f"{self.url}/{path}", timeout=30).raise_for_status()

@@ -34,7 +34,7 @@ CUTTING: Final = """(text) => {
 }"""
 CHANGED: Final = "net::ERR_NETWORK_CHANGED"
 TRIES: Final = 5
-PATIENCE: Final = 30_000  # milliseconds
+PATIENCE: Final = 20_000  # milliseconds
 DONE: Final = "() => [...document.images].every((one) => one.complete)"
 LOADED: Final = "() => [...document.images].every((one) => one.naturalWidth > 0)"
 

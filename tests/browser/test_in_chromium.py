@@ -106,6 +106,7 @@ def test_a_run_is_approved_and_reports(
         question = shown.question()
         expect(question).to_contain_text("3 of 53 records would change")
         expect(question).to_contain_text("archive is gone")
+        expect(question).to_contain_text("turn on Approve at the end")
         assert cut_off(page, plan.name) == []
     assert len(deployed.datashare.tasks) == 53
     shown.approve()
