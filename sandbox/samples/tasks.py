@@ -1,7 +1,11 @@
-"""Datashare's task records of every generation, loaded into a Redis hash, with the archives that some of them name."""
+"""Datashare's task records of every generation, loaded into a Redis hash, with the archives that some of them name.
+
+`python -m sandbox.samples.tasks REDIS_URL ARCHIVE_DIR` loads them where Datashare has them.
+"""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from uuid import NAMESPACE_URL, uuid5
 
@@ -37,3 +41,7 @@ def _archive(archive_dir: Path, user: str, line: bytes) -> None:
     if ARCHIVE in line:
         name = line.partition(ARCHIVE)[2].partition(b'"')[0].decode().replace("%5B", "[").replace("%5D", "]")
         (archive_dir / f"archive_{user}_{name}").touch()
+
+
+if __name__ == "__main__":
+    load(Redis.from_url(sys.argv[1]), "ds:task:manager", Path(sys.argv[2]))
