@@ -40,7 +40,7 @@ def deploy(root: Path) -> Iterator[str]:
     yield f"server {api.api_url()}"
     with get_client(sync_client=True) as client:
         api.wait_for_api(client)
-        yield from (work_pools.upsert_work_pool(client, pool) for pool in work_pools.POOLS)
+        yield from (work_pools.upsert_work_pool(client, pool) for pool in work_pools.usable())
         yield from (block_documents.register_type(block) for block in types.values())
         yield from (block_documents.upsert_document(document) for document in documents)
         yield from (limits.upsert_limit(client, limit) for limit in limits.LIMITS)

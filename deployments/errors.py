@@ -41,6 +41,10 @@ class BadAlertChannel(BadInput):
     """A STEWARD_ALERT_… variable is not an address that the channel can send to."""
 
 
+class WorkerTypeMissing(BadInput):
+    """prefect.yaml names a pool whose type of worker is not installed here."""
+
+
 class WorkPoolTypeDiffers(DeployError):
     """The server has a pool of this name and another type, which cannot be changed."""
 

@@ -111,7 +111,7 @@ def test_a_second_deploy_doubles_nothing(client: SyncPrefectClient, deployed: De
         "deployments": len(ALL),
         "schedules": 1,
         "block_documents": 6,
-        "work_pools": 1,
+        "work_pools": 2,
         "automations": 5,
         "limits": 1,
     } | {"limits": len(before["limits"])}
