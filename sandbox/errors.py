@@ -27,3 +27,7 @@ class AnyKeyAccepted(SandboxError):
 
 class NoAnswer(SandboxError):
     """A server did not serve a real request, or does not yet."""
+
+
+class DockerFailed(SandboxError):
+    """A docker or compose command ended with another status than 0; the message ends with the tail of its output."""
