@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from sandbox import docker_leftovers, run_folder
+from sandbox.docker_leftovers import PLACES
 from sandbox.errors import DockerFailed, ServerUnavailable, StartFailed
 from sandbox.running import POLL_SECONDS, Running
 
@@ -19,7 +20,6 @@ PREFIX = "steward-docker-"  # short: a socket's path has less than 108 bytes
 START_SECONDS = 60
 NEEDED = ("dockerd", "mmdebstrap", "ip")
 PACKAGES = "docker.io mmdebstrap iproute2"
-PLACES = os.pathsep.join(["/usr/bin", "/usr/sbin", "/sbin", os.environ.get("PATH", os.defpath)])
 # The host's firewall and its routing stay as they are: its containers reach one another, and nothing beyond the host.
 OPTIONS = ("--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false", "--bridge=none")
 
@@ -49,6 +49,7 @@ class DockerEngine:
         self._open = True
         atexit.register(self.close)
         self.socket = self.folder / "docker.sock"
+        self._log = self.folder / "dockerd.log"
         self._start()
 
     def __enter__(self) -> Self:
@@ -69,7 +70,6 @@ class DockerEngine:
     @property
     def environment(self) -> dict[str, str]:
         """What makes a client talk to this engine; its folder is no place for anybody's credentials."""
-        # Debian's client has BuildKit built in, and uses it when told to.
         return {
             "DOCKER_HOST": f"unix://{self.socket}",
             "DOCKER_CONFIG": str(self.folder / "client"),
@@ -102,8 +102,7 @@ class DockerEngine:
         return done.stdout
 
     def _start(self) -> None:
-        log = self.folder / "dockerd.log"
-        with log.open("ab") as output:
+        with self._log.open("ab") as output:
             self._daemon = subprocess.Popen(  # noqa: S603  # ours
                 [str(shutil.which("dockerd", path=PLACES)), *self._options(), *OPTIONS],
                 env={"PATH": PLACES},
@@ -112,14 +111,17 @@ class DockerEngine:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C in the terminal is for us: we stop it
             )
-        folder = str(self.folder)
-        Running(self._daemon.pid, str(self.socket), folder, signal.SIGTERM, []).write(self.folder / "dockerd.json")
+        running = Running(self._daemon.pid, str(self.socket), str(self.folder), signal.SIGTERM, [])
+        running.write(self.folder / "dockerd.json")
+        self._wait_until_it_answers()
+
+    def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
             if self._daemon.poll() is not None or time.monotonic() > deadline:
-                tail = log.read_text(errors="replace").splitlines()[-20:]
+                tail = self._log.read_text(errors="replace").splitlines()[-20:]
                 self.close()
-                raise StartFailed("\n".join([f"docker: the engine did not start; {log} ended with:", *tail]))
+                raise StartFailed("\n".join(["docker: the engine did not start; its log ended with:", *tail]))
             time.sleep(POLL_SECONDS)
 
     def _options(self) -> list[str]:

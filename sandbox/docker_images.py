@@ -9,7 +9,8 @@ from hashlib import sha256
 from pathlib import Path
 from tempfile import mkdtemp
 
-from sandbox.docker_engine import PLACES, DockerEngine
+from sandbox.docker_engine import DockerEngine
+from sandbox.docker_leftovers import PLACES
 from sandbox.errors import ServerUnavailable, StartFailed
 from sandbox.finding import Installed, find
 from sandbox.kinds import KINDS

@@ -10,9 +10,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from sandbox.errors import DockerFailed
 from sandbox.running import POLL_SECONDS, Running, stop
 
 KILL_SECONDS = 10
+# Debian's client before others: it has BuildKit built in.
+PLACES = os.pathsep.join(["/usr/bin", "/usr/sbin", "/sbin", os.environ.get("PATH", os.defpath)])
 NETWORKS = "data/network/files/local-kv.db"
 
 
@@ -24,9 +27,9 @@ def remove(folder: Path) -> None:
     for group in _groups(folder):
         group.rmdir()
     for link in links(folder):
-        subprocess.run(["ip", "link", "delete", link], env={"PATH": "/usr/sbin:/sbin:/bin"}, check=True)  # noqa: S603, S607
+        _run("ip", "link", "delete", link)
     for mount in mounts(folder):
-        subprocess.run(["umount", mount], env={"PATH": "/usr/bin:/bin"}, check=True)  # noqa: S603, S607
+        _run("umount", mount)
     shutil.rmtree(folder)
 
 
@@ -67,17 +70,23 @@ def _groups(folder: Path) -> list[Path]:
 
 def _remove_containers(folder: Path) -> None:
     # A daemon that is told to end waits 10 s for each container. One that does not answer is killed with them.
-    docker = ["/usr/bin/docker", "--host", f"unix://{folder}/docker.sock"]
-    found = subprocess.run([*docker, "ps", "--all", "--quiet"], capture_output=True, text=True, check=False)  # noqa: S603
-    if names := found.stdout.split():
-        subprocess.run([*docker, "rm", "--force", "--volumes", *names], capture_output=True, check=False)  # noqa: S603
+    daemon = ("docker", f"--host=unix://{folder}/docker.sock")
+    with suppress(subprocess.CalledProcessError):
+        if names := _run(*daemon, "ps", "--all", "--quiet").split():
+            _run(*daemon, "rm", "--force", "--volumes", *names)
+
+
+def _run(*command: str) -> str:
+    program = str(shutil.which(command[0], path=PLACES))
+    done = subprocess.run([program, *command[1:]], env={"PATH": PLACES}, capture_output=True, text=True, check=True)  # noqa: S603
+    return done.stdout
 
 
 def _kill(folder: Path) -> None:
     deadline = time.monotonic() + KILL_SECONDS
     while left := list(processes(folder)):
         if time.monotonic() > deadline:
-            raise TimeoutError(f"processes {left} of the Docker engine in {folder} do not end")
+            raise DockerFailed(f"processes {left} of the Docker engine in {folder} do not end")
         for number in left:
             with suppress(ProcessLookupError):
                 os.kill(number, signal.SIGKILL)

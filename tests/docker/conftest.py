@@ -4,6 +4,7 @@ import shutil
 import socket
 import subprocess
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,8 @@ from sandbox.docker_images import build_all
 from sandbox.errors import ServerUnavailable, StartFailed
 
 ROOT = Path(__file__).parents[2]
-IMAGE = "steward:0.1.0"
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+IMAGE = f"steward:{VERSION}"
 PORTS = ("PREFECT_PORT", "REDIS_PORT", "POSTGRES_PORT", "MARIADB_PORT", "S3_PORT")
 PLANTED = "kX7-never-in-a-layer"
 NOT_FOR_THE_IMAGE = (".env", "id_rsa", "flows/.env", "tasks/__pycache__/secret.pyc", "docker/notes.txt")

@@ -147,6 +147,14 @@ def test_a_schedule_runs_hmap_clean_in_a_container_of_its_own(stack: Stack, unti
     until(lambda: container not in stack.engine.docker("ps", "--all", "--quiet", "--no-trunc"))
 
 
+def test_a_run_that_wants_more_memory_than_its_container_has_crashes_at_once(stack: Stack, until: Until) -> None:
+    little = ("--job-variable", "mem_limit=70m", "--job-variable", "memswap_limit=70m")
+    stack.prefect("deployment", "run", "hmap-clean/on-demand", *little)
+    run = until(lambda: stack.runs("steward-docker", "CRASHED"))[0]
+    assert "status code 137" in run["state"]["message"]
+    assert "(healthy)" in stack.engine.docker("ps", "--filter", "name=docker-worker", "--format", "{{.Status}}")
+
+
 def test_a_run_in_a_container_can_be_cancelled(stack: Stack, until: Until) -> None:
     stack.prefect("deployment", "schedule", "clear", "hmap-clean/on-demand", "--accept-yes")
     until(lambda: not stack.runs("steward-docker", "RUNNING") + stack.runs("steward-docker", "PENDING"))
