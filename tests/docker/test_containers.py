@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sandbox import docker_leftovers
 from sandbox.docker_engine import PREFIX
 from sandbox.run_folder import sweep
-from tests.docker.conftest import IMAGE, NOT_FOR_THE_IMAGE, PLANTED
+from tests.docker.conftest import IMAGE, NOT_FOR_THE_IMAGE, PLANTED, VERSION
 
 if TYPE_CHECKING:
     from sandbox.docker_engine import DockerEngine
@@ -91,6 +91,7 @@ def test_it_runs_as_somebody_and_can_write_only_what_is_its_own(images: DockerEn
     assert images.docker("inspect", "--format", "{{.Config.User}} {{.Config.Entrypoint}}", IMAGE) == "10001:10001 []\n"
     assert images.docker(*LOCKED, IMAGE, "id", "-u") == "10001\n"
     assert "hmap-clean" in images.docker(*LOCKED, IMAGE, "steward", "--help")
+    assert images.docker(*LOCKED, IMAGE, "steward", "--version").strip().endswith(VERSION)
     own = images.docker("run", "--rm", IMAGE, "sh", "-c", "find / -xdev -type d -writable 2>/dev/null || true")
     volumes = {"/var/lib/prefect", "/var/lib/steward"}
     assert set(own.split()) == {*volumes, "/run/lock", "/srv/datashare/archives", "/tmp", "/var/tmp"}
