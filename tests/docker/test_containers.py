@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sandbox import docker_leftovers
 from sandbox.docker_engine import PREFIX
 from sandbox.run_folder import sweep
-from tests.docker.conftest import IMAGE, NOT_FOR_THE_IMAGE, PLANTED, VERSION
+from tests.docker.conftest import DOCS, IMAGE, NOT_FOR_THE_IMAGE, PLANTED, VERSION
 
 if TYPE_CHECKING:
     from sandbox.docker_engine import DockerEngine
@@ -119,8 +119,9 @@ def test_a_change_of_the_code_does_not_install_the_dependencies_again(images: Do
 
 
 def test_the_database_can_be_dumped_as_documented(stack: Stack) -> None:
-    dump = "exec -T database pg_dump --username=prefect --format=custom prefect"
-    listed = stack.compose(*dump.split()[:3], "sh", "-c", f"{dump.split('database ')[1]} | pg_restore --list")
+    dump = "pg_dump --username=prefect --format=custom prefect"
+    listed = stack.compose("exec", "-T", "database", "sh", "-c", f"{dump} | pg_restore --list")
+    assert f"docker compose exec -T database {dump} > prefect.dump" in DOCS
     assert "TABLE DATA public deployment prefect" in listed
 
 
@@ -128,8 +129,10 @@ def test_a_schedule_runs_hmap_clean_in_a_process(stack: Stack, until: Until) -> 
     run = until(lambda: stack.runs("steward", "COMPLETED"))[0]
     assert run["auto_scheduled"]
     assert run["name"] == "dry run redis://redis:6379/0"
-    plans = stack.compose("exec", "--no-TTY", "worker", "ls", "/var/lib/steward/plans")
-    assert plans.startswith("hmap-clean-")
+    backup = "tar --create --directory /var/lib/steward/plans ."
+    listed = stack.compose("run", "--rm", "--no-deps", "--no-TTY", "worker", "sh", "-c", f"{backup} | tar --list")
+    assert f"worker {backup} > plans.tar" in DOCS
+    assert "./hmap-clean-" in listed
 
 
 def test_a_schedule_runs_hmap_clean_in_a_container_of_its_own(stack: Stack, until: Until) -> None:
