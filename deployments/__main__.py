@@ -4,7 +4,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 from prefect.client.orchestration import get_client
+from prefect.exceptions import PrefectException
 
 from deployments import (
     alerts,
@@ -68,6 +70,10 @@ def main() -> int:
     except DeployError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status
+    except (httpx.HTTPError, PrefectException) as error:
+        said = str(error).partition("\n")[0]
+        print(f"error: the Prefect server failed on the way ({said}): read its log, then deploy again", file=sys.stderr)
+        return DeployError.exit_status
     return 0
 
 

@@ -1,6 +1,7 @@
 """Real servers for every test: started once per session by whoever needs one first, shared by all xdist workers."""
 
 from collections.abc import Iterator
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -59,6 +60,14 @@ def _url(config: pytest.Config, name: str) -> str:
         if config.getoption("--require-services"):
             raise
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def network(pytestconfig: pytest.Config) -> Iterator[None]:
+    """This machine's networks, for one module at a time: where one comes or goes, a browser drops what it asks for."""
+    with (pytestconfig.stash[SANDBOX].folder / "network.lock").open("w") as lock:
+        flock(lock, LOCK_EX)
+        yield
 
 
 @pytest.fixture(scope="session")

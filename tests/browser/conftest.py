@@ -65,7 +65,7 @@ def prefect(tmp_path_factory: pytest.TempPathFactory, postgres_url: str) -> Iter
 
 
 @pytest.fixture(scope="module")  # and no longer: while it is there, an event loop runs in this thread
-def browser(chromium: str) -> Iterator[BrowserContext]:
+def browser(chromium: str, network: None) -> Iterator[BrowserContext]:  # noqa: ARG001
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         context = launched.new_context(viewport={"width": WIDTH, "height": HEIGHT})

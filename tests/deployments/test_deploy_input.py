@@ -3,6 +3,9 @@
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -157,3 +160,41 @@ def test_bad_input_ends_with_status_2(variables: dict[str, str], says: str, tmp_
     assert refused.stderr.startswith("error: ")
     assert says in refused.stderr
     assert SECRET not in refused.stdout + refused.stderr
+
+
+@pytest.fixture
+def half_a_server() -> Iterator[str]:
+    """The address of what answers as a Prefect server does at first, and then with status 500."""
+
+    class Half(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.answer(b"true" if self.path.endswith("/health") else b"")
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.answer(b"[]" if self.path.endswith("/work_pools/filter") else b"")
+
+        def answer(self, body: bytes) -> None:
+            self.send_response(200 if body else 500)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Half) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/api"
+        server.shutdown()
+
+
+def test_a_server_that_fails_on_the_way_is_told_of_in_one_line(half_a_server: str, tmp_path: Path) -> None:
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "STEWARD_"))}
+    environment = {**inherited, "PREFECT_HOME": str(tmp_path), "PREFECT_API_URL": half_a_server}
+    done = subprocess.run(
+        [sys.executable, "-m", "deployments"], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: the Prefect server failed on the way (Server error '500")
+    assert done.stderr.count("\n") == 1

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from sandbox import docker_leftovers
 from sandbox.docker_engine import PREFIX
 from sandbox.run_folder import sweep
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from sandbox.docker_engine import DockerEngine
     from tests.docker.conftest import Stack, Until
 
+pytestmark = pytest.mark.usefixtures("network")
 LOCKED = ("run", "--rm", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--network", "none")
 KILLED = """
 import os
