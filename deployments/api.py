@@ -55,7 +55,8 @@ def _knock(client: SyncPrefectClient, address: str) -> None:
     try:
         client.read_work_pools(limit=1)
     except (PrefectHTTPStatusError, httpx.HTTPError) as error:
+        said = str(error).partition("\n")[0]
         raise ApiUnreachable(
-            f"{address} answers but does not let us in ({error}): "
+            f"{address} answers but does not let us in ({said}): "
             "check the path (it ends in /api) and PREFECT_API_AUTH_STRING or PREFECT_API_KEY"
         ) from error
