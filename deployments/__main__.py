@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 from prefect.client.orchestration import get_client
 from prefect.exceptions import PrefectException
+from pydantic import ValidationError
 
 from deployments import (
     alerts,
@@ -70,7 +71,7 @@ def main() -> int:
     except DeployError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status
-    except (httpx.HTTPError, PrefectException) as error:
+    except (httpx.HTTPError, PrefectException, ValidationError) as error:  # the last: it is no Prefect server
         said = str(error).partition("\n")[0]
         print(f"error: the Prefect server failed on the way ({said}): read its log, then deploy again", file=sys.stderr)
         return DeployError.exit_status
