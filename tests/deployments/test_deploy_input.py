@@ -168,14 +168,14 @@ def half_a_server(request: pytest.FixtureRequest) -> Iterator[str]:
 
     class Half(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.answer(b"true" if self.path.endswith("/health") else b'"3.8.8"')
+            self.answer(200 if self.path.endswith(("/health", "/version")) else 404, b'"3.8.8"')
 
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            self.answer(b"[]" if self.path.endswith("/work_pools/filter") else b"")
+            self.answer(200 if self.path.endswith("/filter") else request.param, b"[]")
 
-        def answer(self, body: bytes) -> None:
-            self.send_response(200 if self.path.endswith(("/health", "/filter")) else request.param)
+        def answer(self, status: int, body: bytes) -> None:
+            self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
