@@ -118,6 +118,8 @@ def upsert_automation(client: SyncPrefectClient, automation: AutomationCore) -> 
         client.create_automation(automation)
         return f"alert {automation.name!r}: created"
     note = "" if stored.enabled else " (paused on the server, left paused)"
+    if (number := len(client.read_automations_by_name(automation.name))) > 1:
+        note += f" (there are {number} of this name, which tell of everything {number} times: delete the others)"
     if is_as(stored, automation):
         return f"alert {automation.name!r}: unchanged{note}"
     client.update_automation(stored.id, automation.model_copy(update={"enabled": stored.enabled}))

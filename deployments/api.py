@@ -1,6 +1,7 @@
 """Waiting until the Prefect server answers, and lets us in."""
 
 import time
+from urllib.parse import urlsplit
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient
@@ -11,6 +12,7 @@ from deployments.errors import ApiUnreachable, ApiUrlMissing, SecretInUrl
 from deployments.leaks import has_password
 
 WAIT = 60.0  # seconds; a server with a new database takes about 20
+NO_API = (401, 403, 404, 405, 501)  # of another server, or another path of this one
 PAUSE = 0.5  # seconds between two tries
 
 
@@ -27,13 +29,15 @@ def api_url() -> str:
             "PREFECT_API_URL is not set, so there is no server to deploy to: start one with `prefect server start` "
             "and set PREFECT_API_URL=http://127.0.0.1:4200/api"
         )
+    if not url.startswith(("http://", "https://")):
+        raise ApiUrlMissing("PREFECT_API_URL begins with http:// or https://, such as http://127.0.0.1:4200/api")
     _check_no_password("PREFECT_API_URL", url, "set PREFECT_API_AUTH_STRING='user:password' instead")
     _check_no_password("PREFECT_UI_URL", PREFECT_UI_URL.value(), "alerts would show it in their link")
     return url
 
 
 def _check_no_password(variable: str, url: str | None, advice: str) -> None:
-    if url and has_password(url):
+    if (url and "@" in urlsplit(url).netloc) or has_password(url or ""):
         raise SecretInUrl(f"{variable} has a password in it: {advice}")
 
 
@@ -42,6 +46,11 @@ def wait_for_api(client: SyncPrefectClient, wait: float = WAIT) -> None:
     address = str(client.api_url).rstrip("/")
     deadline = time.monotonic() + wait
     while (problem := client.api_healthcheck()) is not None:
+        if isinstance(problem, httpx.HTTPStatusError) and problem.response.status_code in NO_API:
+            raise ApiUnreachable(
+                f"{address} answers with status {problem.response.status_code}, as no Prefect server does: "
+                "correct PREFECT_API_URL, which ends in /api"
+            )
         if time.monotonic() > deadline:
             raise ApiUnreachable(
                 f"{address} did not answer within {wait:.0f} s ({type(problem).__name__}: {problem}): "

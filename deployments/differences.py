@@ -80,7 +80,6 @@ def _target(wanted: Wanted, environ: Mapping[str, str]) -> dict[str, Any]:
     own: Deployment = wanted.deployment
     for_the_worker = {name: value for name, value in environ.items() if name not in ONLY_FOR_WORKERS}
     target = {
-        "version": own.version or wanted.flow.version,
         "description": own.description or wanted.flow.description,
         "entrypoint": own.entrypoint,
         "tags": set(own.tags),
@@ -91,6 +90,8 @@ def _target(wanted: Wanted, environ: Mapping[str, str]) -> dict[str, Any]:
         "job_variables": own.work_pool.job_variables,
         "concurrency_limit": _limit(own.concurrency_limit),
         "schedules": {one.slug: _schedule(one) for one in own.schedules},
+        # Prefect makes a version of the commit, with which nothing else need have changed.
+        **({} if own.version is None else {"version": own.version}),
         **({} if own.paused is None else {"paused": own.paused}),
     }
     return {**_filled(target, environ), "pull": fill_all(wanted.pull, for_the_worker)}

@@ -33,7 +33,7 @@ def _values(path: Path) -> dict[str, str]:
     with path.open(encoding="utf-8") as file:
         for binding in parse_stream(file):
             line = binding.original.line
-            if binding.error or (binding.key and binding.value is None):
+            if binding.error or (binding.key and binding.value is None) or "\0" in (binding.value or ""):
                 # Prefect would pass over it, and the deploy would go on without the variable.
                 raise BadEnvFile(f"{path}, line {line}: write it as NAME=value, or NAME='value' with quotes that end")
             if binding.key and binding.value is not None:

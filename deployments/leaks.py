@@ -5,14 +5,21 @@ from collections.abc import Iterator, Mapping
 
 from deployments.templates import TEMPLATE, fill, texts, value_of
 
-SECRET_NAME = re.compile(r"passw|secret|token|api_?key|private_?key|auth_string|credential", re.IGNORECASE)
-SECRET_URL = re.compile(r"://[^\s@]*:[^\s@]+@|[?&;](password|passwd|pwd|secret|token|api_?key)=[^\s&]", re.IGNORECASE)
+SECRET_NAME = re.compile(
+    r"pass(?!ive)|pwd|secret|token|(api|access|account|private)_?key|_auth\b|auth_string|credential", re.IGNORECASE
+)
+SECRET_URL = re.compile(
+    r"://[^\s@]*:[^\s@]+@|://[^/?#\n]*:[^/?#\n]*@"  # a password may hold a slash, or a blank
+    r"|://[A-Za-z0-9_-]{20,}@"  # a key in the place of the user
+    r"|(^|[?&;,\s])(password|passwd|pwd|secret|token|(api|access|account)_?key)\s*=\s*[^\s&]",
+    re.IGNORECASE,
+)
 KEY = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY"
     r"|\b(AKIA|ASIA)[0-9A-Z]{16}\b"  # Amazon
     r"|\b(gh[oprsu]|github_pat|glpat|xox[abprs]|sk|pnu|pnb)[_-][A-Za-z0-9_-]{16,}"  # GitHub, GitLab, Slack, …, Prefect
     r"|\beyJ[A-Za-z0-9_-]{8,}\.eyJ"  # a JSON web token
-    r"|^[0-9a-fA-F]{32,}$"
+    r"|^(?![0-9a-f]{40}$)[0-9a-fA-F]{32,}$"  # a name of a git commit is none
     # What no one writes by hand: long, of one piece, with small and large letters and digits.
     r"|^(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])(?![/.~])[A-Za-z0-9+/=_-]{32,}$"
 )

@@ -18,8 +18,9 @@ from deployments.alerts import TAG
 from deployments.differences import Wanted
 from deployments.leaks import leaks
 from deployments.parameters import parameter_problems, references, server_problems
+from deployments.prefect_deploy import ONLY_FOR_WORKERS
 from deployments.prefect_yaml import Deployment, PrefectYaml, Step, read, rejected
-from deployments.templates import unset
+from deployments.templates import hide, misspelt, unset
 from deployments.work_pools import POOLS
 
 
@@ -47,7 +48,9 @@ def check(root: Path, types: Mapping[str, type[Block]], environ: Mapping[str, st
     file = read(root)
     given = {name: value for name, value in environ.items() if value}  # an empty variable takes its default
     environment = {**file.definitions.environment, **given}
-    problems = [*_step_problems(file), *leaks(file.model_dump(exclude={"pull"}), environment)]
+    problems = [*_step_problems(file), *leaks(file.model_dump(), environment)]
+    problems += misspelt(file.model_dump(), given)
+    problems += unset(file.pull, {**environment, **dict.fromkeys(ONLY_FOR_WORKERS, "the worker's")}, "pull")
     named: dict[str, Wanted] = {}
     for deployment in file.deployments:
         try:
@@ -62,7 +65,7 @@ def check(root: Path, types: Mapping[str, type[Block]], environ: Mapping[str, st
         problems += [f"deployments.{name}.{problem}" for problem in _problems(deployment, flow, types, environment)]
         named[name] = Wanted(deployment, flow, file.pull)
     if problems:
-        raise rejected(problems)
+        raise rejected([hide(problem, given, file.model_dump()) for problem in problems])
     documents = {slug: name for name, d in named.items() for slug in references(d.deployment.parameters)}
     schedules = {name: active for name, d in named.items() if (active := _active_schedules(d.deployment))}
     return Project(named, documents, schedules, environment)

@@ -20,17 +20,18 @@ ONLY_FOR_WORKERS = ("STEWARD_HOME",)
 
 
 def deploy(root: Path, variables: Mapping[str, str], names: Collection[str]) -> None:
-    """Put these deployments of prefect.yaml on the server; Prefect's output goes to ours.
+    """Put these deployments of prefect.yaml on the server; Prefect's output is shown where it fails.
 
     Raises:
         PrefectDeployFailed: the command ended with another status than 0.
     """
     environment = {name: value for name, value in variables.items() if name not in ONLY_FOR_WORKERS}
     command = [*COMMAND, *(word for name in names for word in ("--name", name))]
-    status = subprocess.run(command, cwd=root, env=environment, check=False).returncode  # noqa: S603  # our own command
-    if status:
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)  # noqa: S603  # our own command
+    if done.returncode:
         raise PrefectDeployFailed(
-            f"`prefect deploy` ended with status {status}: read its output above, correct it and deploy again"
+            f"`prefect deploy` ended with status {done.returncode}: correct what it says, and deploy again\n"
+            f"{done.stdout}{done.stderr}"
         )
 
 
@@ -45,6 +46,12 @@ def missing_documents(client: SyncPrefectClient, wanted: Mapping[str, str]) -> I
                 f"warning: {deployment} refers to block {slug}, which does not exist: its runs fail until you set "
                 f"{prefix_of(slug)}… and deploy again, or make it in the UI"
             )
+
+
+def unused_documents(saved: Collection[str], wanted: Collection[str]) -> Iterator[str]:
+    """Warn of each block document that is saved and that no deployment refers to: its name may be misspelt."""
+    for slug in sorted(set(saved) - set(wanted)):
+        yield f"warning: block {slug} is saved, and no deployment in prefect.yaml refers to it"
 
 
 def left_over(client: SyncPrefectClient, wanted: Collection[str]) -> Iterator[str]:

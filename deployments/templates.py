@@ -2,8 +2,11 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from typing import Any
 
+OURS = "STEWARD_"
+DEEP = 3  # Prefect too fills in what stands in a value
 TEMPLATE = re.compile(r"\{\{\s*(.+?)\s*\}\}")
 
 
@@ -13,8 +16,26 @@ def value_of(name: str, environ: Mapping[str, str]) -> str | None:
 
 
 def fill(text: str, environ: Mapping[str, str]) -> str:
-    """Return the text with its template variables filled in, as far as they have a value."""
-    return TEMPLATE.sub(lambda match: value_of(match[1], environ) or match[0], text)
+    """Return the text with its template variables filled in, as far as they have a value, and those in the values."""
+    for _ in range(DEEP):
+        text = TEMPLATE.sub(lambda match: value_of(match[1], environ) or match[0], text)
+    return text
+
+
+def misspelt(data: object, environ: Mapping[str, str]) -> Iterator[str]:
+    """Find each variable that is set and unknown, and that looks like one that is known and not set."""
+    known = {name.removeprefix("$") for _, _, text in texts(data, "") for name in TEMPLATE.findall(text)}
+    for name in sorted(environ.keys() - known):
+        near = get_close_matches(name, known - environ.keys(), n=1, cutoff=0.9) if name.startswith(OURS) else []
+        yield from (f"{name} is set and used nowhere: is it meant to be {other}?" for other in near)
+
+
+def hide(text: str, environ: Mapping[str, str], data: object) -> str:
+    """Return the text with the names of the data's template variables in the place of their values."""
+    for name in {name for _, _, found in texts(data, "") for name in TEMPLATE.findall(found)}:
+        if value := value_of(name, environ):
+            text = text.replace(value, name)
+    return text
 
 
 def fill_all(data: Any, environ: Mapping[str, str]) -> Any:

@@ -7,7 +7,7 @@ makes none, a worker that cancels each, a schedule that somebody paused and forg
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -53,11 +53,14 @@ def watched(client: SyncPrefectClient, schedules: Mapping[str, Sequence[SCHEDULE
 
 
 def watch(
-    client: SyncPrefectClient, schedules: Mapping[str, Sequence[SCHEDULE_TYPES]], channels: Sequence[UUID]
+    client: SyncPrefectClient,
+    schedules: Mapping[str, Sequence[SCHEDULE_TYPES]],
+    channels: Sequence[UUID],
+    deployments: Collection[str],
 ) -> Iterator[str]:
-    """Watch each of the schedules, where there is somebody to tell, and no other."""
+    """Watch each of the schedules, where there is somebody to tell, and none else of these deployments."""
     watches = list(watched(client, schedules))
-    yield from remove_others(client, watches)
+    yield from remove_others(client, watches, deployments)
     if not (watches and channels):
         return
     switches = [no_run_completed(channels, one) for one in watches]
@@ -113,10 +116,10 @@ def _armed(one: Watched) -> Event:
     return Event(event=ARMED, resource=switch, related=[deployment, RelatedResource(BY_SCHEDULE)])
 
 
-def remove_others(client: SyncPrefectClient, watches: Sequence[Watched]) -> Iterator[str]:
-    """Remove the switches of schedules that are no longer in prefect.yaml."""
-    wanted = {PREFIX + one.name for one in watches}
+def remove_others(client: SyncPrefectClient, watches: Sequence[Watched], deployments: Collection[str]) -> Iterator[str]:
+    """Remove the switches of these deployments that have no schedule any more; those of others are not ours."""
+    unwatched = {PREFIX + name for name in deployments} - {PREFIX + one.name for one in watches}
     for automation in client.read_automations():
-        if automation.name.startswith(PREFIX) and automation.name not in wanted:
+        if automation.name in unwatched:
             client.delete_automation(automation.id)
             yield f"alert {automation.name!r}: removed, prefect.yaml has no such schedule"

@@ -239,13 +239,15 @@ def test_an_abandoned_run_is_told_of_once_though_a_deploy_comes_between(
 
 @pytest.mark.usefixtures("deployed")
 def test_what_is_no_longer_in_prefect_yaml_is_named(client: SyncPrefectClient) -> None:
-    from deployments.prefect_deploy import left_over, missing_documents
+    from deployments.prefect_deploy import left_over, missing_documents, unused_documents
 
     assert list(left_over(client, ALL)) == []
     (warning,) = left_over(client, ALL - {"hmap-clean/on-demand"})
     assert "`prefect deployment delete hmap-clean/on-demand`" in warning
     (missing,) = missing_documents(client, {"redis-credentials/other": "hmap-clean/x"})
     assert "STEWARD_BLOCK__REDIS_CREDENTIALS__OTHER__" in missing
+    (unused,) = unused_documents(["redis-credentials/datashre"], ["redis-credentials/datashare"])
+    assert "no deployment in prefect.yaml refers to it" in unused
 
 
 def test_no_secret_anywhere_in_the_api(deployed: Deployed) -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prefect import flow
 from prefect.client.schemas.actions import DeploymentUpdate
+from prefect.client.schemas.schedules import CronSchedule
 
-from deployments import block_documents, lint
+from deployments import block_documents, lint, prefect_deploy, schedules
 from deployments.differences import Wanted, differences
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def test_a_variable_with_another_value_is_seen(
 def test_another_pull_step_and_another_flow_are_seen(
     client: SyncPrefectClient, nightly: Wanted, environment: dict[str, str]
 ) -> None:
-    @flow(version=nightly.flow.version)
+    @flow
     def other(a: int = 1) -> None: ...
 
     elsewhere = [{"prefect.deployments.steps.set_working_directory": {"directory": "/opt/app"}}]
@@ -102,6 +103,25 @@ def test_a_schedule_that_an_operator_paused_is_left_alone(
     client.update_deployment_schedule(deployment.id, schedule, active=False)
     assert differences(client, {NIGHTLY: nightly}, environment) == {}
     client.update_deployment_schedule(deployment.id, schedule, active=True)
+
+
+def test_a_paused_schedule_stays_so_beside_one_that_was_made_in_the_ui(
+    client: SyncPrefectClient, nightly: Wanted, environment: dict[str, str]
+) -> None:
+    deployment = client.read_deployment_by_name(NIGHTLY)
+    (schedule,) = (one for one in deployment.schedules if one.slug == "nightly")
+    assert schedule.id
+    client.update_deployment_schedule(deployment.id, schedule.id, active=False)
+    client.create_deployment_schedules(deployment.id, [(CronSchedule(cron="0 5 * * *"), True)])
+    client.update_deployment(deployment.id, DeploymentUpdate(description="Another."))
+    before = schedules.paused(client, {NIGHTLY: nightly}, [NIGHTLY])
+    prefect_deploy.deploy(ROOT, environment, [NIGHTLY])
+    lines = list(schedules.pause_again(client, before))
+    (after,) = (one for one in client.read_deployment_by_name(NIGHTLY).schedules if one.slug == "nightly")
+    assert not after.active
+    assert lines == [f"{NIGHTLY}: schedule nightly was paused, and is again"]
+    assert after.id
+    client.update_deployment_schedule(deployment.id, after.id, active=True)
 
 
 def test_an_edit_in_the_ui_is_taken_back(

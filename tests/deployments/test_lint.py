@@ -18,6 +18,7 @@ VARIABLES = {
     "REDIS_PASSWORD": "hunter2",
     "STORE": "redis://:hunter2@host",
     "PART": "hunter2",
+    "NESTED": "{{ $STORE }}",
     "KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
     "EMPTY": "",
 }
@@ -142,6 +143,23 @@ BROKEN = {
         {"env": {"X": "{{ $NOWHERE }}"}},
         "job_variables.env.X: $NOWHERE is not set",
     ),
+    "password in a pull step": (
+        "pull",
+        [{"prefect.deployments.steps.git_clone": {"repository": "https://u:hunter2@h/x.git"}}],
+        "pull.0.prefect.deployments.steps.git_clone.repository: a URL with a password",
+    ),
+    "variable of a pull step without a value": (
+        "pull.0",
+        {"prefect.deployments.steps.set_working_directory": {"directory": "{{ $STEWARD_HOEM }}"}},
+        "$STEWARD_HOEM is not set",
+    ),
+    "password in a variable's variable": ("deployments.0.parameters.folder", "{{ $NESTED }}", "the value of $NESTED"),
+    "secret by its name": (
+        "deployments.0.work_pool.job_variables",
+        {"env": {"MYSQL_PWD": "{{ $PART }}"}},
+        "env.MYSQL_PWD: looks like a secret",
+    ),
+    "value that the flow refuses": ("deployments.0.parameters.share", "{{ $PART }}", "parameters.share"),
     "variable in a tag without a value": ("deployments.0.tags", ["steward", "{{ $NOWHERE }}"], "NOWHERE is not set"),
     "empty variable without a default": ("deployments.0.parameters.folder", "{{ $EMPTY }}", "EMPTY is not set"),
 }
@@ -200,6 +218,11 @@ def test_a_broken_one_is_refused(project: Path, place: str, value: object, says:
         "https://host/path?x=1&token=abc",
         "jdbc:mysql://host/db?user=u&password=p",
         "AKIAIOSFODNN7EXAMPLE",
+        "host=h user=u password=p",
+        "Server=h; Password = p",
+        "postgres://u:pa ss@h/db",
+        "postgres://me@corp:pw@h/db",
+        "https://ghtokenghtokenghtoken@github.com/x",
         "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
         "ghp_abcdefghijklmnopqrstuvwx",
         "0123456789abcdef0123456789abcdef",
@@ -221,11 +244,20 @@ def test_a_secret_is_seen(text: str) -> None:
         "b574e9d5-3345-4c0a-8591-7c6cff41e6bc",
         "ghcr.io/acme/steward:2026-11-25",
         "0 3 * * *",
+        "5f0261e2b6f1c2d3e4f5a6b7c8d9e0f1a2b3c4d5",
+        "postgresql://steward@host/db",
         "ops@example.org",
     ],
 )
 def test_what_is_no_secret_is_let_through(text: str) -> None:
     assert not leaks.is_secret(text)
+
+
+def test_a_misspelt_variable_is_named_with_what_it_is_meant_to_be() -> None:
+    with pytest.raises(
+        PrefectYamlRejected, match=r"STEWARD_HMAP_CLEAN_ARCHVE_DIR is set and used nowhere: .*_ARCHIVE_DIR"
+    ):
+        lint.check(ROOT, TYPES, environ={"STEWARD_HMAP_CLEAN_ARCHVE_DIR": "/srv/hunter2"})
 
 
 def test_an_empty_variable_takes_its_default(project: Path) -> None:

@@ -104,7 +104,9 @@ def test_a_schedule_that_is_gone_from_prefect_yaml_is_no_longer_watched(
 ) -> None:
     gone = nightly(armed=False)
     kept = {"hmap-clean/nightly": [construct_schedule(cron="0 3 * * *", timezone="UTC")]}
-    lines = list(watches.watch(client, kept, gone.channels))
+    named = ["hmap-clean/nightly", gone.watched.name]
+    assert not any("removed" in line for line in watches.watch(client, kept, gone.channels, named[:1]))
+    lines = list(watches.watch(client, kept, gone.channels, named))
     assert f"alert {gone.switch.name!r}: removed, prefect.yaml has no such schedule" in lines
     assert client.read_automations_by_name(gone.switch.name) == []
     assert client.read_automations_by_name(f"{watches.PREFIX}hmap-clean/nightly")
@@ -114,4 +116,4 @@ def test_a_schedule_that_is_gone_from_prefect_yaml_is_no_longer_watched(
 def test_where_nobody_is_told_nothing_is_watched(client: SyncPrefectClient, deployed: Deployed) -> None:
     assert deployed
     kept = {"hmap-clean/nightly": [construct_schedule(cron="0 3 * * *", timezone="UTC")]}
-    assert list(watches.watch(client, kept, [])) == []
+    assert list(watches.watch(client, kept, [], list(kept))) == []

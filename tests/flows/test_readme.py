@@ -19,7 +19,7 @@ FOREIGN = "#!/bin/sh\necho somebody else's\n"
 @pytest.fixture
 def own_redis(redis_url: str) -> Iterator[str]:
     """A database of the Redis that holds four downloads where Datashare keeps them; it is reached by its URL."""
-    url = f"{redis_url.removesuffix('/0')}/9"
+    url = f"{redis_url.removesuffix('/0')}/7"
     client = Redis.from_url(url)
     client.hset("ds:task:manager", mapping={name: download(name, f"{name}.zip") for name in ("a", "b", "c", "gone")})
     yield url
