@@ -10,9 +10,8 @@ from deployments.errors import DeployError
 def main() -> int:
     """Run the deploy; 0 done, 1 something failed on the way, 2 bad input and nothing changed."""
     try:
-        variables = read_environment(
-            Path.cwd()
-        )  # before Prefect reads the same `.env`, with many words where it is bad
+        # Before Prefect is imported, which reads the same `.env`, and says much where it cannot.
+        variables = read_environment(Path.cwd())
         run(variables)
     except DeployError as error:
         print(f"error: {error}", file=sys.stderr)

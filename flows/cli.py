@@ -18,6 +18,7 @@ from flows.announcing import announced
 from flows.importing import imports_kept
 from flows.jobs import OWN, flow_of, job_names, module_of, reader_of, summary_of, system_of
 from flows.log_file import log_to
+from flows.masking import without_secrets
 from flows.plans import PLANS, plan_app
 from flows.printing import report_lines
 from flows.private_server import PrivateServer, needed, server_that_is_set
@@ -190,7 +191,7 @@ def link(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  #
     from prefect.utilities.urls import url_for
 
     if flow_run.run_count <= 1 and (url := url_for(flow_run)):
-        say(f"Run: {url}")
+        say(f"Run: {without_secrets(url)}")
 
 
 def private_server() -> PrivateServer | None:

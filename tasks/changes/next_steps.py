@@ -33,6 +33,12 @@ def command(action: Literal["plan show", "apply", "undo"], plan: str, *store: st
     return " ".join(["steward", action, *map(quote, [short_name(plan), *store])])
 
 
+def by_deployment(steps: Steps, plan: str) -> list[str]:
+    """Return the commands that do the same on a worker, with the credentials of the deployments' block."""
+    actions = [one.split()[1] for one in steps.commands if one.startswith(("steward apply ", "steward undo "))]
+    return [f"prefect deployment run {action}/on-demand --param plan={quote(short_name(plan))}" for action in actions]
+
+
 def next_steps(report: Report, store: str = "STORE") -> Steps | None:
     """Return what comes next after a run, if anything does; `store` is what its commands name the store by."""
     show = command("plan show", report.plan)

@@ -34,7 +34,7 @@ def shown(action: Action) -> Shown:
     """Return what is shown of an action."""
     sign = "-" if action.after is None else "+" if action.before is None else "~"
     key = printable(clipped(text_of(action.key)))
-    return Shown(sign, key, printable(action.reason), printable(action.detail), _inside(action))
+    return Shown(sign, key, printable(action.reason), printable(clipped(action.detail)), _inside(action))
 
 
 def _inside(action: Action) -> list[str]:

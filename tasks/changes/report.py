@@ -20,7 +20,7 @@ from tasks.changes.plan import Plan
 from tasks.changes.plan_file import PROBLEMS_KEPT, Counts
 from tasks.changes.run_page import show_on_page, store_of_run
 from tasks.changes.summary import page
-from tasks.changes.texts import printable, sized
+from tasks.changes.texts import clipped, printable, sized
 
 if TYPE_CHECKING:
     from tasks.changes.apply import Tally
@@ -116,7 +116,7 @@ def rows(report: Report) -> list[tuple[str, str]]:
         *([] if report.dry_run else _applied(report)),
         *((f"kept: {reason}", f"{n:,}") for reason, n in sorted(report.kept.items())),
         ("problems", f"{report.problem_count:,}"),
-        *((f"  {problem['record']}", problem["reason"]) for problem in report.problems[:10]),
+        *((f"  {clipped(one['record'])}", clipped(one["reason"])) for one in report.problems[:10]),
         _freed(report),
         ("seconds", f"{seconds(report):.1f}"),
         ("plan", report.plan),
@@ -198,7 +198,8 @@ def report(plan: Plan, tally: Tally | None = None) -> Report:
         first = published.problems[0]
         message = (
             f"{published.problem_count:,} of {published.scanned:,} records could not be handled, the rest was; "
-            f"the first is {printable(first['record'])}: {first['reason']}. See the report for the others."
+            f"the first is {printable(clipped(first['record']))}: {printable(clipped(first['reason']))}. "
+            "See the report for the others."
         )
         unhandled = RecordsUnhandled(message)
         unhandled.report = published

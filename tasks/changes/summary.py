@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tasks.changes.markdown import block, code, plain, table
-from tasks.changes.next_steps import next_steps
+from tasks.changes.next_steps import by_deployment, next_steps
 from tasks.changes.reading import Shown
 from tasks.changes.texts import bars, sized
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PATHS: Final = 12
 """How many of a record's paths are shown."""
-FROM_THE_FORM: Final = "In the UI the deployments `apply/on-demand` and `undo/on-demand` take the plan and its store."
+BY_DEPLOYMENT: Final = "Where the store's login is in a block, so on a worker, or by the form of that deployment:"
 
 
 def page(plan: Plan, report: Report, title: str, store: str) -> str:
@@ -84,5 +84,7 @@ def _example(example: Shown) -> Iterator[str]:
 def what_next(report: Report, store: str) -> list[str]:
     """Return the commands that come next."""
     steps = next_steps(report, store)
-    lines = [plain(steps.text), block(steps.commands), FROM_THE_FORM] if steps else []
+    lines = [plain(steps.text), block(steps.commands)] if steps else []
+    if steps and (others := by_deployment(steps, report.plan)):
+        lines += [BY_DEPLOYMENT, block(others)]
     return lines if report.undoable else [*lines, "**This cannot be undone.**"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tasks.changes.apply import Tally
-from tasks.changes.next_steps import Stage, command, next_steps, short_name
+from tasks.changes.next_steps import Stage, Steps, by_deployment, command, next_steps, short_name
 from tasks.changes.plan import Plan
 from tasks.changes.plan_file import Counts, Header
 from tasks.changes.report import Report, report_of
@@ -69,3 +69,12 @@ def test_a_plan_in_the_usual_place_goes_by_its_name(tmp_path: Path, monkeypatch:
 
 def test_what_a_shell_would_act_on_is_quoted() -> None:
     assert command("apply", "/a b/p.zst", "s3://h/b?region=x y") == "steward apply '/a b/p.zst' 's3://h/b?region=x y'"
+
+
+def test_what_comes_next_on_a_worker_needs_no_login() -> None:
+    steps = Steps("Do the rest, or take it back:", ["steward apply p.plan.zst URL", "steward undo p.plan.zst URL"])
+    assert by_deployment(steps, "p.plan.zst") == [
+        "prefect deployment run apply/on-demand --param plan=p.plan.zst",
+        "prefect deployment run undo/on-demand --param plan=p.plan.zst",
+    ]
+    assert by_deployment(Steps("Read the plan:", ["steward plan show p.plan.zst"]), "p.plan.zst") == []

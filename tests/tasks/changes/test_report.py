@@ -134,3 +134,13 @@ def test_what_records_hold_is_escaped_in_its_rows() -> None:
 def test_its_stage_is_how_far_the_run_came(tally: Tally | None, stage: str) -> None:
     assert of(PLAN, tally).stage == stage
     assert "stage" not in of(PLAN, tally).model_dump()
+
+
+def test_what_a_record_holds_stays_one_short_line_in_the_failure_of_its_run() -> None:
+    odd = Counts(
+        scanned=1, problem_count=1, problems=[{"record": "k", "reason": "\x1b[41m\n2026 | INFO | forged" * 50}]
+    )
+    with pytest.raises(RecordsUnhandled) as unhandled:
+        report(replace(PLAN, counts=odd))
+    assert str(unhandled.value).isprintable()
+    assert len(str(unhandled.value)) < 1000
