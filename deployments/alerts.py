@@ -42,7 +42,7 @@ FIRST_LINE = '{{ (flow_run.state.message or "no message").strip().split("\\n")[0
 
 
 def run_failed(channels: Sequence[UUID]) -> AutomationCore:
-    """Tell of a run that ended badly: one message per run and channel."""
+    """Return the alert of a run that ended badly: one message per run and channel."""
     return AutomationCore(
         name="steward: run failed",
         description="A run failed, crashed or timed out.",
@@ -52,7 +52,7 @@ def run_failed(channels: Sequence[UUID]) -> AutomationCore:
 
 
 def run_late(channels: Sequence[UUID], within: timedelta = NOT_STARTED) -> AutomationCore:
-    """Tell of a run that is due and that no worker takes; it stays in the queue."""
+    """Return the alert of a run that is due and that no worker takes; it stays in the queue."""
     # Late alone is no alert: a run is late after 15 s, which a busy worker makes good.
     advice = f"Not started within {within}. Is a worker running? `prefect worker start --pool steward`"
     return AutomationCore(
@@ -64,7 +64,7 @@ def run_late(channels: Sequence[UUID], within: timedelta = NOT_STARTED) -> Autom
 
 
 def pending_crashed(within: timedelta = NOT_STARTED) -> AutomationCore:
-    """Crash a run that a worker took and never started, which `run_failed` then reports.
+    """Return what crashes a run that a worker took and never started, which `run_failed` then reports.
 
     Left alone it would hold its deployment's only slot, and every later run would be cancelled.
     """
@@ -79,7 +79,7 @@ def pending_crashed(within: timedelta = NOT_STARTED) -> AutomationCore:
 
 
 def zombie_crashed(within: timedelta = NO_HEARTBEAT) -> AutomationCore:
-    """Crash a run that says Running and whose process is gone, which `run_failed` then reports."""
+    """Return what crashes a run that says Running and whose process is gone, which `run_failed` then reports."""
     reason = f"No heartbeat for {within}: its process was killed or lost its connection. Run it again."
     expect = ("heartbeat", "Completed", *CANCELLED, *QUEUED)
     return AutomationCore(

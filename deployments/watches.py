@@ -70,7 +70,7 @@ def watch(
 
 
 def no_run_completed(channels: Sequence[UUID], one: Watched) -> AutomationCore:
-    """Tell once that no scheduled run of a deployment completed in time; the next that does arms it again."""
+    """Return the alert that no scheduled run of a deployment completed in time: once, until the next one does."""
     within = one.two_periods + SLACK
     link = f"{PREFECT_UI_URL.value()}/deployments/deployment/{one.id}"
     body = (
