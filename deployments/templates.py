@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
+SHORTEST = 6
 OURS = "STEWARD_"
 DEEP = 3  # Prefect too fills in what stands in a value
 TEMPLATE = re.compile(r"\{\{\s*(.+?)\s*\}\}")
@@ -31,9 +32,13 @@ def misspelt(data: object, environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def hide(text: str, environ: Mapping[str, str], data: object) -> str:
-    """Return the text with the names of the data's template variables in the place of their values."""
+    """Return the text with the names of the data's template variables in the place of their values.
+
+    Not of those that are so short that they are in any text.
+    """
     for name in {name for _, _, found in texts(data, "") for name in TEMPLATE.findall(found)}:
-        if value := value_of(name, environ):
+        value = value_of(name, environ) or ""
+        if len(value) >= SHORTEST:
             text = text.replace(value, name)
     return text
 
