@@ -34,9 +34,13 @@ def command(action: Literal["plan show", "apply", "undo"], plan: str, *store: st
 
 
 def by_deployment(steps: Steps, plan: str) -> list[str]:
-    """Return the commands that do the same on a worker, with the credentials of the deployments' block."""
+    """Return the commands that do the same on a worker, with the credentials of the deployments' block.
+
+    In two lines each, for a page does not show the end of a long one.
+    """
     actions = [one.split()[1] for one in steps.commands if one.startswith(("steward apply ", "steward undo "))]
-    return [f"prefect deployment run {action}/on-demand --param plan={quote(short_name(plan))}" for action in actions]
+    option = f"  --param plan={quote(short_name(plan))}"
+    return [line for action in actions for line in (f"prefect deployment run {action}/on-demand \\", option)]
 
 
 def next_steps(report: Report, store: str = "STORE") -> Steps | None:

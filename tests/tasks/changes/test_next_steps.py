@@ -74,7 +74,9 @@ def test_what_a_shell_would_act_on_is_quoted() -> None:
 def test_what_comes_next_on_a_worker_needs_no_login() -> None:
     steps = Steps("Do the rest, or take it back:", ["steward apply p.plan.zst URL", "steward undo p.plan.zst URL"])
     assert by_deployment(steps, "p.plan.zst") == [
-        "prefect deployment run apply/on-demand --param plan=p.plan.zst",
-        "prefect deployment run undo/on-demand --param plan=p.plan.zst",
+        "prefect deployment run apply/on-demand \\",
+        "  --param plan=p.plan.zst",
+        "prefect deployment run undo/on-demand \\",
+        "  --param plan=p.plan.zst",
     ]
     assert by_deployment(Steps("Read the plan:", ["steward plan show p.plan.zst"]), "p.plan.zst") == []
