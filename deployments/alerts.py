@@ -113,12 +113,13 @@ def upsert_automation(client: SyncPrefectClient, automation: AutomationCore) -> 
     One that is equal is not touched: an update makes Prefect forget what it was waiting for, and a run that hangs
     would never be told of.
     """
-    stored = read_automation(client, automation.name)
-    if stored is None:
+    existing = client.read_automations_by_name(automation.name)
+    if not existing:
         client.create_automation(automation)
         return f"alert {automation.name!r}: created"
+    stored = existing[0]
     note = "" if stored.enabled else " (paused on the server, left paused)"
-    if (number := len(client.read_automations_by_name(automation.name))) > 1:
+    if (number := len(existing)) > 1:
         note += f" (there are {number} of this name, which tell of everything {number} times: delete the others)"
     if is_as(stored, automation):
         return f"alert {automation.name!r}: unchanged{note}"
