@@ -10,7 +10,7 @@ from prefect import flow
 from prefect.client.schemas.actions import DeploymentUpdate
 from prefect.client.schemas.schedules import CronSchedule
 
-from deployments import block_documents, lint, prefect_deploy, schedules
+from deployments import block_documents, lint, prefect_deploy, references, schedules
 from deployments.differences import Wanted, differences
 
 if TYPE_CHECKING:
@@ -122,6 +122,8 @@ def test_a_paused_schedule_stays_so_beside_one_that_was_made_in_the_ui(
     assert lines == [f"{NIGHTLY}: schedule nightly was paused, and is again"]
     assert after.id
     client.update_deployment_schedule(deployment.id, after.id, active=True)
+    assert list(references.pin_references(client, [NIGHTLY])) == [f"{NIGHTLY}: refers to its blocks by id"]
+    assert differences(client, {NIGHTLY: nightly}, environment) == {}
 
 
 def test_an_edit_in_the_ui_is_taken_back(
