@@ -23,7 +23,7 @@ from flows.plans import PLANS, plan_app
 from flows.printing import report_lines
 from flows.private_server import PrivateServer, needed, server_that_is_set
 from flows.terminal import paint, say
-from tasks.changes.errors import BadInput, PlanRefused, StewardError
+from tasks.changes.errors import BadInput, StewardError
 from tasks.changes.version import own_version
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 DONE, FAILED, USAGE, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
 SEVERITY = (DONE, REFUSED, USAGE, FAILED)
+PREFIXES = {USAGE: "", REFUSED: "Refused: ", FAILED: "Failed: "}
 LOG = logging.getLogger("steward")
 LOG.addHandler(logging.NullHandler())  # or Python prints to stderr what it is told before Prefect is there
 QUIET = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}
@@ -231,12 +232,10 @@ def attempt(act: Callable[[], int | None]) -> int:
     """Do something and turn a failure that was foreseen into its exit status."""
     try:
         return int(act() or DONE)
-    except (BadInput, UnusableCredentials) as error:
+    except UnusableCredentials as error:
         status, text = USAGE, str(error)
-    except PlanRefused as refusal:
-        status, text = REFUSED, f"Refused: {refusal}"
     except StewardError as failure:
-        status, text = FAILED, f"Failed: {failure}"
+        status, text = failure.exit_status, f"{PREFIXES[failure.exit_status]}{failure}"
     say(text)
     LOG.error(text)
     return status

@@ -29,7 +29,20 @@ from tasks.changes.plan_file import (
 )
 from tasks.changes.plan_store import BLOCK, PlanStore
 from tasks.changes.progress import Phase
-from tasks.changes.protocols import Action, Judge, Keep, Key, Problem, Remarks, Remove, Replace, Store, V, text_of
+from tasks.changes.protocols import (
+    Action,
+    Ignore,
+    Judge,
+    Keep,
+    Key,
+    Problem,
+    Remarks,
+    Remove,
+    Replace,
+    Store,
+    V,
+    text_of,
+)
 from tasks.changes.reading import Shown, shown
 from tasks.changes.retrying import RETRYING
 from tasks.changes.version import own_version
@@ -106,11 +119,14 @@ def survey(store: Store[V], judge: Judge[V], writer: PlanWriter, phase: Phase) -
     """Stream the store past the judge into the plan."""
     counts = writer.counts
     kept: Counter[str] = Counter()
+    ignored: Counter[str] = Counter()
     for records in store.scan():
         for key, value in records:
             verdict = judge(key, value)
             if isinstance(verdict, Keep):
                 kept[verdict.reason] += 1
+            elif isinstance(verdict, Ignore):
+                ignored[verdict.reason] += 1
             elif isinstance(verdict, Problem):
                 counts.problem_count += 1
                 if counts.problem_count <= PROBLEMS_KEPT:
@@ -119,7 +135,7 @@ def survey(store: Store[V], judge: Judge[V], writer: PlanWriter, phase: Phase) -
                 writer.write(action_for(store, key, value, verdict))
         counts.scanned += len(records)
         phase.at(counts.scanned)
-    counts.kept = dict(kept)
+    counts.kept, counts.ignored = dict(kept), dict(ignored)
     if isinstance(judge, Remarks):
         counts.remarks = list(judge.remarks(counts))
 

@@ -57,6 +57,7 @@ class Counts(BaseModel):
     frees: int = 0
     because: dict[str, int] = {}
     kept: dict[str, int] = {}
+    ignored: dict[str, int] = {}
     problem_count: int = 0
     problems: list[dict[str, str]] = []
     remarks: list[str] = []

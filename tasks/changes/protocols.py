@@ -36,6 +36,13 @@ class Keep:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Ignore:
+    """Leave the record, which is none of this job's business: it counts in no guard's population."""
+
+    reason: str
+
+
 @dataclass(slots=True)  # not frozen, here and below: they are made by the million, and that takes three times as long
 class Remove:
     """Remove the record. The reason is counted, the detail is this record's own."""
@@ -60,7 +67,7 @@ class Problem:
     reason: str
 
 
-Verdict = Keep | Remove | Replace | Problem
+Verdict = Keep | Ignore | Remove | Replace | Problem
 
 
 class Action(Struct, frozen=True, gc=False):
@@ -120,8 +127,8 @@ class Store(Protocol[V]):
     def apply(self, actions: Sequence[Action]) -> Sequence[Outcome | Problem]:
         """Carry out each action only where the store still holds its before-image.
 
-        Returns one outcome per action, or a Problem where the store refuses that one. An exception leaves every
-        action either done or not done.
+        Returns one outcome per action, or a Problem where the store refuses that one. Where it cannot go on it raises
+        a StoreError with the outcomes that it knows; each other action is then either done or not done.
         """
 
 

@@ -38,6 +38,7 @@ class Report(BaseModel):
     applied: int
     conflicts: int
     kept: dict[str, int]
+    ignored: dict[str, int]
     problem_count: int
     problems: list[dict[str, str]]
     bytes_freed: int
@@ -76,6 +77,7 @@ def report_of(
         applied=tally.applied if tally else 0,
         conflicts=tally.conflicts if tally else 0,
         kept=dict(kept),
+        ignored=counts.ignored,
         problem_count=counts.problem_count + (tally.problem_count if tally else 0),
         problems=problems[:PROBLEMS_KEPT],
         bytes_freed=tally.freed if tally else 0,
@@ -115,6 +117,7 @@ def rows(report: Report) -> list[tuple[str, str]]:
         *((f"  because: {reason}", f"{n:,}") for reason, n in report.because.items()),
         *([] if report.dry_run else _applied(report)),
         *((f"kept: {reason}", f"{n:,}") for reason, n in sorted(report.kept.items())),
+        *((f"ignored: {reason}", f"{n:,}") for reason, n in sorted(report.ignored.items())),
         ("problems", f"{report.problem_count:,}"),
         *((f"  {clipped(one['record'])}", clipped(one["reason"])) for one in report.problems[:10]),
         _freed(report),
