@@ -12,7 +12,8 @@ from typing import Any, Final, NamedTuple
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.changes.errors import ApplyStopped, SourceUnreadable, StewardError
+from tasks.changes.errors import ApplyStopped, PlanRefused, StewardError, StoreError
+from tasks.changes.next_steps import Stage
 from tasks.changes.plan import Plan
 from tasks.changes.plan_file import PROBLEMS_KEPT
 from tasks.changes.progress import Phase
@@ -78,6 +79,10 @@ class Application:
     def __init__(self, plan: Plan, store: Store[Any], judge: Judge[Any] | None = None, *, undo: bool = False) -> None:
         self.name = "undo" if undo else "apply"
         self.tally = Tally()
+        self.sent = False
+        """Whether a change was sent to the store: from then on nobody may say that nothing has changed."""
+        self.unknown = 0
+        """Changes that were sent and whose answers are not known."""
         self._store, self._undo = store, undo
         self._judge = judge if isinstance(judge, LooksAgain) else None
         self._fresh: float = getattr(judge, "fresh_seconds", FRESH_SECONDS)
@@ -97,7 +102,6 @@ class Application:
             if monotonic() - self._batch.looked > self._fresh:
                 self._batch = self._look(self._batch.planned)
             self._apply(self._batch)
-            self._batch = None
             phase.at(self.tally.handled)
         return True
 
@@ -121,13 +125,35 @@ class Application:
     def _apply(self, batch: Batch) -> None:
         actions = [one.inverse() for one in batch.actions] if self._undo else batch.actions
         retried, self._tried = self._tried, True
-        outcomes_of = self._begin(actions)
-        self._ahead = self._ahead or self._get_ready()
-        outcomes = outcomes_of()
-        if retried:  # what stands as planned now was done by the try whose answer was lost
-            outcomes = [Outcome.DONE if one is Outcome.ALREADY else one for one in outcomes]
+        self.sent = self.sent or bool(actions)
+        self.unknown = len(actions)
+        try:
+            outcomes_of = self._begin(actions)
+            try:
+                self._ahead = self._ahead or self._get_ready()
+            finally:  # whatever becomes of the next batch, this one is under way
+                self._count(actions, outcomes_of(), retried=retried)
+                self.tally.kept.update(batch.stays.values())
+                self._batch = None
+        except StoreError as failure:
+            self._count_known(batch, actions, failure.outcomes, retried=retried)
+            raise
+
+    def _count(self, actions: Sequence[Action], outcomes: Sequence[Outcome | Problem], *, retried: bool) -> None:
+        if retried:  # what is as planned now was done by the try whose answer was lost
+            outcomes = [Outcome.DONE if outcome is Outcome.ALREADY else outcome for outcome in outcomes]
         self.tally.add(actions, outcomes)
-        self.tally.kept.update(batch.stays.values())
+        self.unknown -= len(actions)
+
+    def _count_known(
+        self, batch: Batch, actions: Sequence[Action], outcomes: Mapping[Key, Outcome | Problem], *, retried: bool
+    ) -> None:
+        """Count what is known of a batch that broke; only the rest of it is tried again."""
+        known = [action for action in actions if action.key in outcomes]
+        self._count(known, [outcomes[action.key] for action in known], retried=retried)
+        planned = [action for action in batch.planned if action.key not in outcomes]
+        rest = [action for action in batch.actions if action.key not in outcomes]
+        self._batch = Batch(planned, rest, batch.stays, batch.looked)
 
     def _begin(self, actions: list[Action]) -> Callable[[], Sequence[Outcome | Problem]]:
         if actions and isinstance(self._store, WorksAhead):
@@ -142,7 +168,11 @@ def apply_segment(application: Application, actions: int, phase: Phase) -> bool:
 
 
 def carry_out(application: Application, plan: Plan) -> Tally:
-    """Run an application to its end in few task runs; on failure the error carries the report so far."""
+    """Run an application to its end in few task runs; on failure the error carries the report so far.
+
+    Raises:
+        ApplyStopped: what went wrong after the first change was sent would else end with another status than 1.
+    """
     segment = max(SEGMENT, math.ceil(plan.counts.planned / SEGMENTS))
     tally = application.tally
     announce(plan)
@@ -150,14 +180,11 @@ def carry_out(application: Application, plan: Plan) -> Tally:
         with Phase(application.name, plan.counts.planned) as phase:
             while tally.handled < plan.counts.planned and apply_segment(application, segment, phase):
                 pass
-    except StewardError as failure:
-        failure.report = publish(plan, tally)
-        if isinstance(failure, SourceUnreadable) and tally.applied:
-            message = f"{failure} {tally.applied:,} of {plan.counts.planned:,} changes were made before that."
-            stopped = ApplyStopped(message)
-            stopped.report = failure.report
-            raise stopped from failure
-        raise
+    except Exception as failure:
+        stopped = ended(failure, application, plan)
+        if stopped is failure:
+            raise
+        raise stopped from failure
     if tally.conflicts:
         get_run_logger().warning(
             "%s records changed since the plan was made and were left alone, such as: %s",
@@ -165,6 +192,27 @@ def carry_out(application: Application, plan: Plan) -> Tally:
             printable(", ".join(tally.conflicting)),
         )
     return tally
+
+
+def ended(failure: Exception, application: Application, plan: Plan) -> Exception:
+    """Return the error that an application ends with: it says what was changed, and carries the report of that."""
+    status = failure.exit_status if isinstance(failure, StewardError) else None
+    if application.sent and status != ApplyStopped.exit_status:
+        failure = ApplyStopped(str(failure) if status else f"{type(failure).__name__}: {failure}")
+    if isinstance(failure, StewardError):
+        failure.so_far = so_far(application, plan)
+        stage: Stage = "stopped" if application.sent else "refused" if status == PlanRefused.exit_status else "planned"
+        failure.report = publish(plan, application.tally, stage=stage)
+    return failure
+
+
+def so_far(application: Application, plan: Plan) -> str:
+    """Return in a sentence what was changed."""
+    applied, unknown = application.tally.applied, application.unknown
+    if not application.sent:
+        return "Nothing has changed."
+    made = f"{applied:,} of {plan.counts.planned:,} changes were made before that"
+    return f"{made}, and up to {unknown:,} more whose answers were lost." if unknown else f"{made}."
 
 
 def apply_plan(plan: Plan, store: Store[Any], judge: Judge[Any]) -> Tally:

@@ -1,13 +1,15 @@
 """The connection breaks in the middle: the run goes on and counts exactly, or ends with how far it came."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from flows.apply import apply
 from sandbox.chaos import ChaosProxy
 from tasks.changes.apply import apply_segment
-from tasks.changes.errors import StoreUnavailable
+from tasks.changes.errors import ApplyStopped, BadInput, PlanRefused, SourceUnreadable, StoreUnavailable
+from tasks.changes.protocols import Action, Key, Outcome
+from tasks.datashare.archives import ArchiveGone
 from tasks.stores.redis_hash import RedisHash
 from tests.flows.conftest import Datashare
 
@@ -65,6 +67,52 @@ def test_a_server_gone_for_good_fails_the_run_and_the_next_run_ends_it(
     rest = apply(report.plan, datashare.credentials)
     assert (rest.applied, rest.kept["already as planned"]) == (BATCH, 2 * BATCH)
     assert datashare.tasks == stay
+
+
+FAILURES = [SourceUnreadable("half a page"), BadInput("a bad value"), PlanRefused("no"), RuntimeError("unforeseen")]
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: type(failure).__name__)
+def test_b1_no_error_after_the_first_change_ends_as_a_refusal(
+    datashare: Datashare, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    datashare.present(3 * BATCH)
+    datashare.gone(3 * BATCH)
+    sends = RedisHash.begin
+
+    def begin(store: RedisHash, actions: Sequence[Action]) -> Callable[[], list[Outcome]]:
+        if len(datashare.tasks) < 6 * BATCH:
+            raise failure
+        return sends(store, actions)
+
+    monkeypatch.setattr(RedisHash, "begin", begin)
+    with pytest.raises(ApplyStopped) as stopped:
+        datashare.clean()
+    assert stopped.value.exit_status == 1
+    assert str(failure) in str(stopped.value)
+    assert f"{BATCH:,} of {3 * BATCH:,} changes were made before that" in str(stopped.value)
+    assert "othing has changed" not in str(stopped.value)
+    assert stopped.value.report
+    assert (stopped.value.report.applied, stopped.value.report.stage) == (BATCH, "stopped")
+    assert len(datashare.tasks) == 5 * BATCH
+
+
+def test_b1_a_failure_before_the_first_change_says_that_nothing_has_changed(
+    datashare: Datashare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datashare.present(2)
+    datashare.gone(2)
+
+    def look_again(_judge: ArchiveGone, _actions: Sequence[Action]) -> dict[Key, str]:
+        message = "the folder is gone."
+        raise SourceUnreadable(message)
+
+    monkeypatch.setattr(ArchiveGone, "look_again", look_again)
+    with pytest.raises(SourceUnreadable, match=r"the folder is gone\. Nothing has changed\.") as refused:
+        datashare.clean()
+    assert refused.value.report
+    assert (refused.value.report.applied, refused.value.report.stage) == (0, "refused")
+    assert len(datashare.tasks) == 4
 
 
 def test_a_server_that_is_down_from_the_start_is_said_to_be(datashare: Datashare, proxy: ChaosProxy) -> None:

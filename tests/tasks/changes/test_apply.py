@@ -11,7 +11,8 @@ from tasks.changes import apply
 from tasks.changes.apply import CONFLICTS_NAMED, Application
 from tasks.changes.errors import SourceUnreadable, StoreUnavailable
 from tasks.changes.progress import Phase
-from tasks.changes.protocols import Action, Problem, Remove, Replace
+from tasks.changes.protocols import Action, Outcome, Problem, Remove, Replace
+from tests.tasks.conftest import DictStore
 
 RECORDS = {f"k{n}": b"x" * n for n in range(10)}
 ALL_GO = dict.fromkeys(RECORDS, Remove("gone"))
@@ -72,6 +73,52 @@ def test_it_goes_on_with_the_batch_that_broke_and_its_counts_are_exact(toys: Any
     assert (tally.applied, tally.freed, tally.conflicts, tally.kept) == (9, sum(range(9)), 1, {})
     assert store.calls == 4 + len(breaks)
     assert store.records == {"k9": b"changed"}
+
+
+class Telling(DictStore):
+    """A store whose answers break off, and whose errors say what became of the actions answered before that."""
+
+    def __init__(self, records: Mapping[str, bytes], breaks: Mapping[int, tuple[int, int]]) -> None:
+        """`breaks`: in which calls of `apply`, after how many actions, and how many of those were answered."""
+        super().__init__(records)
+        self.answers = breaks
+
+    def apply(self, actions: Sequence[Action]) -> list[Outcome]:
+        done, answered = self.answers.get(self.calls, (len(actions), len(actions)))
+        outcomes = super().apply(actions[:done]) if actions[:done] else self._nothing()
+        if answered < len(actions):
+            broken = StoreUnavailable("the answers broke off")
+            broken.outcomes = {
+                one.key: outcome for one, outcome in list(zip(actions, outcomes, strict=False))[:answered]
+            }
+            raise broken
+        return outcomes
+
+    def _nothing(self) -> list[Outcome]:
+        self.calls += 1
+        return []
+
+
+@settings(deadline=None)  # each example writes plans to disk
+@given(
+    st.dictionaries(
+        st.integers(0, 6), st.tuples(st.integers(0, 3), st.integers(0, 2)).map(lambda one: (max(one), one[1]))
+    )
+)
+def test_b1_what_was_answered_before_a_break_is_counted_once_and_the_rest_is_bounded(
+    toys: Any, breaks: dict[int, tuple[int, int]]
+) -> None:
+    store = Telling(RECORDS, breaks)
+    plan = toys.plan(store, ALL_GO)
+    application = Application(plan, store)
+    for _ in range(20):
+        try:
+            toys.finish(application, plan)
+            break
+        except StoreUnavailable:
+            gone = len(RECORDS) - len(store.records)
+            assert application.tally.applied <= gone <= application.tally.applied + application.unknown
+    assert (application.tally.applied, application.unknown, store.records) == (len(RECORDS), 0, {})
 
 
 class Watcher:

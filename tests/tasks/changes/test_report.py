@@ -28,7 +28,7 @@ def of(plan: Plan, tally: Tally | None) -> Report:
 
 def test_its_keys_are_a_contract() -> None:
     expected = (
-        "job dry_run scanned planned applied conflicts kept problem_count problems bytes_freed "
+        "job dry_run scanned planned applied conflicts kept ignored problem_count problems bytes_freed "
         "plan plan_hash started finished"
     )
     assert list(of(PLAN, None).model_dump()) == expected.split()
