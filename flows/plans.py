@@ -17,10 +17,11 @@ from flows.printing import signed
 from flows.terminal import Paint, paint
 from tasks.changes.errors import BadInput
 from tasks.changes.options import Duration
-from tasks.changes.plan_file import Counts, Header, action_of, lines_of, read_header, verify
+from tasks.changes.plan_file import Counts, Header, action_of
 from tasks.changes.plan_store import PlanStore
 from tasks.changes.protocols import Action
 from tasks.changes.reading import shown
+from tasks.changes.sealed_file import open_file
 from tasks.changes.texts import freeing, printable
 
 PLANS = Group(OWN, sort_key=2)
@@ -38,15 +39,14 @@ def show(
     plans: Plans = None,
 ) -> int:
     """Check a plan against its seal and print what it would do."""
-    path = PlanStore.at(plans).fetch(plan)
-    header = read_header(path)
-    counts, seal = verify(path)
+    file = open_file(plan, plans)
+    counts = file.counts
     if json:
-        sys.stdout.buffer.writelines(lines_of(path))
+        sys.stdout.buffer.writelines(file.lines())
         return 0
     painted = paint()
-    print("\n".join(map(printable, overview(header, counts, seal))))
-    actions = islice(lines_of(path), 1, 1 + min(limit or counts.planned, counts.planned))
+    print("\n".join(map(printable, overview(file.header, counts, file.hash))))
+    actions = islice(file.lines(), 1, 1 + min(limit or counts.planned, counts.planned))
     for line in actions:
         print("\n".join(lines_for(action_of(line), painted)))
     if limit and counts.planned > limit:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import chain, islice
 from pathlib import Path
@@ -16,21 +16,20 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 from pydantic_core import to_jsonable_python
 
-from tasks.changes.errors import WrongStore
+from tasks.changes.errors import PlanDamaged, WrongStore
 from tasks.changes.plan_file import (
     PROBLEMS_KEPT,
     Counts,
     Header,
     PlanWriter,
     action_of,
-    lines_of,
-    read_header,
-    verify,
 )
 from tasks.changes.plan_store import BLOCK, PlanStore
 from tasks.changes.progress import Phase
 from tasks.changes.protocols import (
     Action,
+    Identified,
+    Identity,
     Ignore,
     Judge,
     Keep,
@@ -45,6 +44,7 @@ from tasks.changes.protocols import (
 )
 from tasks.changes.reading import Shown, shown
 from tasks.changes.retrying import RETRYING
+from tasks.changes.sealed_file import SealedFile, check_hash, open_file
 from tasks.changes.version import own_version
 
 BATCH_BYTES = 4 << 20
@@ -63,10 +63,12 @@ class Plan:
     hash: str
     examples: Sequence[Shown] = ()
     """The first changes, for people; read once, so that a report needs no file."""
+    file: SealedFile | None = field(default=None, compare=False, repr=False)
+    """The file, held open: what was approved is what is read from it, whatever lies at `path` by then."""
 
     def batches(self, size: int) -> Iterator[list[Action]]:
         """Read the actions in order, in batches of at most `size` actions and about 4 MiB."""
-        lines = lines_of(self.path)
+        lines = self.opened.lines()
         next(lines)
         batch: list[Action] = []
         weight = 0
@@ -79,6 +81,14 @@ class Plan:
         if batch:
             yield batch
 
+    @property
+    def opened(self) -> SealedFile:
+        """Return the plan's file; raises PlanDamaged where it has none that is open."""
+        if self.file is None:
+            message = f"{self.name} is not open; nothing can be read from it."
+            raise PlanDamaged(message)
+        return self.file
+
     def first(self, n: int) -> list[Action]:
         """Give the first `n` actions."""
         return list(islice(chain.from_iterable(self.batches(n or 1)), n))
@@ -88,21 +98,20 @@ class Plan:
         return replace(self, examples=[shown(action) for action in self.first(EXAMPLES)])
 
 
-def open_plan(plan: str, plans: str | None = None) -> Plan:
-    """Open a sealed plan by path or name, after reading all of it against its hash.
+def open_plan(plan: str, plans: str | None = None, wanted: str | None = None) -> Plan:
+    """Open a sealed plan by path or name; see `open_file`."""
+    file = open_file(plan, plans, wanted)
+    return _plan_of(file, plan if plan.startswith(BLOCK) else str(file.path))
 
-    Raises PlanDamaged where the file is missing, torn or altered.
-    """
-    path = PlanStore.at(plans).fetch(plan)
-    header = read_header(path)
-    counts, seal = verify(path)
-    return Plan(path, plan if plan.startswith(BLOCK) else str(path), header, counts, seal).with_examples()
+
+def _plan_of(file: SealedFile, name: str) -> Plan:
+    return Plan(file.path, name, file.header, file.counts, file.hash, file=file).with_examples()
 
 
 def check_store(plan: Plan, store: Store[Any]) -> None:
     """Raise WrongStore unless the plan was made for this store."""
     if plan.header.store != store.location:
-        message = f"The plan is for {plan.header.store}, not for {store.location}. Nothing was done."
+        message = f"The plan is for {plan.header.store}, not for {store.location}. Nothing has changed."
         raise WrongStore(message)
 
 
@@ -153,13 +162,21 @@ def write_plan(store: Store[V], judge: Judge[V], plans: PlanStore, job: str, par
         undoable=store.undoable,
         parameters=dict(parameters),
         created=created.isoformat(timespec="seconds"),
+        identity=store.identity() if isinstance(store, Identified) else Identity(),
     )
     partial = plans.new_path(job)
     with Phase("plan", store.count()) as phase, PlanWriter(partial, header) as writer:
         survey(store, judge, writer, phase)
         seal = writer.seal()
     path, name = plans.keep(partial, job, created, seal)
-    return Plan(path, name, header, writer.counts, seal).with_examples()
+    return _own(path, name, seal)
+
+
+def _own(path: Path, name: str, seal: str) -> Plan:
+    """Open the plan that this run has just written."""
+    file = SealedFile(path)
+    check_hash(file, seal)
+    return _plan_of(file, name)
 
 
 def without_credentials(parameters: Mapping[str, Any]) -> dict[str, Any]:

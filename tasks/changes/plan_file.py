@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import json
 import os
 import struct
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -21,10 +20,9 @@ from typing import Any, BinaryIO, Final, Self
 import msgspec
 import orjson
 import zstandard
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from tasks.changes.errors import PlanDamaged
-from tasks.changes.protocols import Action, Image
+from tasks.changes.protocols import Action, Identity, Image
 
 FORMAT = 1
 PROBLEMS_KEPT = 100
@@ -47,6 +45,8 @@ class Header(BaseModel):
     undoable: bool
     parameters: dict[str, Any]
     created: str
+    identity: Identity = Identity()
+    """How the store's server can be recognised; a plan from before that was kept has an empty one."""
 
 
 class Counts(BaseModel):
@@ -195,65 +195,3 @@ class PlanWriter:
         os.fsync(self._file.fileno())
         self._sealed = True
         return seal
-
-
-def lines_of(path: Path) -> Iterator[bytes]:
-    """Read the file's lines, whatever they are."""
-    unpacker = zstandard.ZstdDecompressor()
-    with path.open("rb") as file, unpacker.stream_reader(file, read_across_frames=True) as unpacked:
-        yield from io.BufferedReader(unpacked, CHUNK)
-
-
-def read_header(path: Path) -> Header:
-    """Read the first line.
-
-    Raises PlanDamaged where the file is no plan, or one of another format.
-    """
-    try:
-        header = Header.model_validate_json(next(lines_of(path), b""))
-    except FileNotFoundError as error:
-        message = f"There is no plan file {path}."
-        raise PlanDamaged(message) from error
-    except (OSError, zstandard.ZstdError, ValidationError) as error:
-        message = f"{path} is not a plan file, or its beginning is torn: {type(error).__name__}."
-        raise PlanDamaged(message) from error
-    if header.format != FORMAT:
-        message = f"{path} has plan format {header.format}, this Steward reads {FORMAT}; use the version that made it."
-        raise PlanDamaged(message)
-    return header
-
-
-def verify(path: Path) -> tuple[Counts, str]:
-    """Read the whole file, in constant memory and without unpacking it, and return its counts and hash.
-
-    Raises PlanDamaged where the footer is missing or does not match what stands before it.
-    """
-    try:
-        with path.open("rb") as file:
-            place, footer = _footer(file)
-            file.seek(0)
-            digest = hashlib.sha256()
-            while place and (chunk := file.read(min(place, CHUNK))):
-                digest.update(chunk)
-                place -= len(chunk)
-        seal = seal_of(digest, footer["counts"])
-        counts, given = Counts.model_validate(footer["counts"]), footer["sha256"]
-    except (OSError, ValueError, KeyError, TypeError, struct.error, zstandard.ZstdError) as error:
-        message = f"{path} is torn: it has no footer. It was never sealed, or a part is missing; make a new plan."
-        raise PlanDamaged(message) from error
-    if seal != given:
-        message = f"{path} was altered after it was sealed: its hash does not match. Nothing was done; make a new plan."
-        raise PlanDamaged(message)
-    return counts, seal
-
-
-def _footer(file: BinaryIO) -> tuple[int, dict[str, Any]]:
-    """Read the footer by the trailer, and where it begins."""
-    end = file.seek(-TRAILER.size, os.SEEK_END)
-    magic, length, place = TRAILER.unpack(file.read())
-    if (magic, length) != (TRAILER_MAGIC, TRAILER_LENGTH) or not 0 < place < end:
-        message = "no trailer"
-        raise ValueError(message)
-    file.seek(place)
-    footer: dict[str, Any] = orjson.loads(zstandard.ZstdDecompressor().decompress(file.read(end - place)))
-    return place, footer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
@@ -129,6 +129,37 @@ class Store(Protocol[V]):
 
         Returns one outcome per action, or a Problem where the store refuses that one. Where it cannot go on it raises
         a StoreError with the outcomes that it knows; each other action is then either done or not done.
+        """
+
+
+@dataclass(frozen=True)
+class Identity:
+    """How a store's server can be told from another at the same address; empty where it tells nothing."""
+
+    ids: Mapping[str, str] = field(default_factory=dict)
+    """What it calls itself, and what those that it took over from were called: one in common proves the same data."""
+    changes_at_restart: bool = False
+    """Whether its ids are others after each start, so that others prove nothing."""
+    place: str = ""
+    """Where it keeps its data; compared where ids change at a restart."""
+
+
+@runtime_checkable
+class Identified(Protocol):
+    """A store whose server can be recognised."""
+
+    def identity(self) -> Identity:
+        """Return what the server calls itself; empty where this login may not ask, never a reason to stop."""
+
+
+@runtime_checkable
+class Previews(Protocol):
+    """A store that can tell what `apply` would do, without doing it."""
+
+    def preview(self, actions: Sequence[Action]) -> Sequence[Outcome | None]:
+        """Return the outcome that each action would have now.
+
+        None is a conflict too: the record is gone, though it was to be there before as well as after.
         """
 
 

@@ -13,7 +13,7 @@ from prefect.logging.handlers import APILogHandler
 from blocks.redis_credentials import RedisCredentials
 from flows.undo import undo
 from tasks.changes.errors import PlanRefused, RecordsUnhandled, StoreDenied
-from tasks.changes.plan_file import lines_of
+from tasks.changes.sealed_file import SealedFile
 from tests.flows.conftest import Api, Datashare
 
 PASSWORD = "n3ver/to be@seen"
@@ -187,7 +187,7 @@ def test_no_secret_is_in_the_api_nor_in_the_plan(half: Datashare, api: Api, logi
     assert shows(half.url)
     report = half.clean()
     assert not shows(everything_about(api, run_of(api, half), REPORTED))
-    assert not shows(b"".join(lines_of(Path(report.plan))).decode())
+    assert not shows(b"".join(SealedFile(Path(report.plan)).lines()).decode())
     assert not shows(report.model_dump_json())
 
 

@@ -110,7 +110,7 @@ def test_a_plan_for_another_store_is_refused(toys: Any) -> None:
     plan = toys.plan(store, {})
     check_store(plan, store)
     store.location = "toy://elsewhere"
-    with pytest.raises(WrongStore, match=r"for toy://memory, not for toy://elsewhere. Nothing was done"):
+    with pytest.raises(WrongStore, match=r"for toy://memory, not for toy://elsewhere. Nothing has changed"):
         check_store(plan, store)
 
 

@@ -24,11 +24,9 @@ from tasks.changes.plan_file import (
     PlanWriter,
     action_of,
     add_line,
-    lines_of,
-    read_header,
-    verify,
 )
 from tasks.changes.protocols import Action
+from tasks.changes.sealed_file import SealedFile
 
 HEADER = Header(job="toy", version="1", store="toy://", undoable=True, parameters={"n": 1}, created="2025-01-01")
 ACTIONS = [Action(f"key {n}", bytes([n, 255]), f"after {n}", n, "because", "detail") for n in range(100)]
@@ -66,9 +64,9 @@ def line_of(action: Action) -> bytes:
 
 
 def read(path: Path) -> tuple[Any, ...]:
-    header = read_header(path)
-    counts, seal = verify(path)
-    return header, counts, seal, [action_of(line) for line in islice(lines_of(path), 1, 1 + counts.planned)]
+    file = SealedFile(path)
+    actions = [action_of(line) for line in islice(file.lines(), 1, 1 + file.counts.planned)]
+    return file.header, file.counts, file.hash, actions
 
 
 @settings(deadline=None)
@@ -185,11 +183,11 @@ def put_together(path: Path, body: bytes, footer: dict[str, Any]) -> None:
 def test_altered_counts_are_found(tmp_path: Path, key: str, value: Any) -> None:
     body, footer = take_apart(tmp_path / "plan")
     put_together(tmp_path / "plan", body, footer)
-    verify(tmp_path / "plan")
+    SealedFile(tmp_path / "plan")
     footer["counts"][key] = value
     put_together(tmp_path / "plan", body, footer)
     with pytest.raises(PlanDamaged, match="altered"):
-        verify(tmp_path / "plan")
+        SealedFile(tmp_path / "plan")
 
 
 def test_an_action_that_was_taken_out_is_found(tmp_path: Path) -> None:
@@ -197,7 +195,7 @@ def test_an_action_that_was_taken_out_is_found(tmp_path: Path) -> None:
     lines = zstandard.ZstdDecompressor().decompressobj().decompress(body).splitlines(keepends=True)
     put_together(tmp_path / "plan", zstandard.compress(b"".join(lines[:-1])), footer)
     with pytest.raises(PlanDamaged, match="altered"):
-        verify(tmp_path / "plan")
+        SealedFile(tmp_path / "plan")
 
 
 @pytest.mark.parametrize("footer", [{}, {"counts": {}}, {"sha256": ""}, {"counts": 1, "sha256": ""}, [], None, 5])
@@ -205,7 +203,7 @@ def test_a_footer_of_another_kind_is_damage(tmp_path: Path, footer: Any) -> None
     body, _ = take_apart(tmp_path / "plan")
     put_together(tmp_path / "plan", body, footer)
     with pytest.raises(PlanDamaged):
-        verify(tmp_path / "plan")
+        SealedFile(tmp_path / "plan")
 
 
 def test_what_follows_the_footer_is_found(tmp_path: Path) -> None:
@@ -213,35 +211,33 @@ def test_what_follows_the_footer_is_found(tmp_path: Path) -> None:
     with (tmp_path / "plan").open("ab") as file:
         file.write(zstandard.compress(b"{}\n"))
     with pytest.raises(PlanDamaged):
-        verify(tmp_path / "plan")
+        SealedFile(tmp_path / "plan")
 
 
 def test_a_plan_of_another_format_says_which_version_to_use(tmp_path: Path) -> None:
     header = HEADER.model_copy(update={"format": FORMAT + 1})
     (tmp_path / "plan").write_bytes(zstandard.compress(header.model_dump_json().encode() + b"\n"))
     with pytest.raises(PlanDamaged, match=f"format {FORMAT + 1}.*use the version that made it"):
-        read_header(tmp_path / "plan")
+        SealedFile(tmp_path / "plan")
 
 
 @pytest.mark.parametrize("content", [b"", b"no plan", b"\x28\xb5\x2f\xfd", zstandard.compress(b'{"no": "header"}\n')])
 def test_another_file_is_no_plan(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "plan").write_bytes(content)
     with pytest.raises(PlanDamaged, match="not a plan file"):
-        read_header(tmp_path / "plan")
-    with pytest.raises(PlanDamaged):
-        verify(tmp_path / "plan")
+        SealedFile(tmp_path / "plan")
 
 
 def test_a_missing_plan_is_named(tmp_path: Path) -> None:
     with pytest.raises(PlanDamaged, match=r"no plan file .*/missing"):
-        read_header(tmp_path / "missing")
+        SealedFile(tmp_path / "missing")
 
 
 MANY = """
 import resource, sys
 from pathlib import Path
-from tasks.changes.plan import Plan
-from tasks.changes.plan_file import Action, Header, PlanWriter, verify
+from tasks.changes.plan import open_plan
+from tasks.changes.plan_file import Action, Header, PlanWriter
 
 path, n = Path(sys.argv[1]), int(sys.argv[2])
 header = Header(job="toy", version="1", store="toy://", undoable=True, parameters={}, created="")
@@ -251,7 +247,7 @@ with PlanWriter(path, header) as writer:
     for i in range(n):
         writer.write(Action(f"key {i}", b'{"value": "%d"}' % i + b"x" * 100, None, 100, "because"))
     writer.seal()
-plan = Plan(path, "", header, *verify(path))
+plan = open_plan(str(path))
 read = sum(len(batch) for batch in plan.batches(500))
 print(read, peak() - before)
 """
