@@ -31,8 +31,8 @@ def signature_of(
 ) -> inspect.Signature:
     """Give the command's signature: parameters without a default are positional, the rest are options.
 
-    `live` commands act unless told --dry-run; the others plan unless told --apply. Where a `reader` takes parameters
-    from a file, the command has its options in place of those that are `in_file`.
+    `live` commands act unless told --dry-run, and so do those whose flow does; the others plan unless told --apply.
+    Where a `reader` takes parameters from a file, the command has its options in place of those that are `in_file`.
     """
     hints = typing.get_type_hints(flow.fn, include_extras=True)
     own = [one for one in inspect.signature(flow.fn).parameters.values() if one.name not in in_file]
@@ -77,7 +77,7 @@ def store_given(flow: Flow[..., Any], given: Mapping[str, Any], reader: Reader |
 
 
 def _parameter(own: inspect.Parameter, hint: Any, *, live: bool) -> inspect.Parameter:
-    if own.name == "dry_run" and not live:
+    if own.name == "dry_run" and not live and own.default:
         help_ = "Make the changes; without it the command only plans."
         shown = Annotated[bool, Parameter(name="--apply", help=help_, negative="", show_default=False)]
         return inspect.Parameter("dry_run", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=shown)
@@ -145,7 +145,8 @@ def arguments_of(flow: Flow[..., Any], given: dict[str, Any], *, live: bool) -> 
     arguments = dict(given)
     if "dry_run" in hints:  # what was not said is not in `given`, and the flow's default is not the command's
         said = given.get("dry_run", False)
-        arguments["dry_run"] = said if live else not said
+        acts = live or not inspect.signature(flow.fn).parameters["dry_run"].default
+        arguments["dry_run"] = said if acts else not said
     for name, value in given.items():
         base = _described(hints[name])[0]
         if blocks_in(base):

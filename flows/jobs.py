@@ -121,7 +121,7 @@ def given_for(header: Header, store: Credentials | str) -> dict[str, Any]:
         takes = " or ".join(
             getattr(one, "takes", "a folder") for one in get_args(first.annotation) or [first.annotation]
         )
-        message = f"The plan was made by {header.job}, whose store is {takes}. Nothing was done."
+        message = f"The plan was made by {header.job}, whose store is {takes}."
         raise WrongStore(message)
     return {first.name: store}
 
@@ -135,7 +135,7 @@ def _run_of(header: Header, store: str, runs: list[dict[str, Any]], file: str) -
         place = getattr(run[store], "location", "")
         if header.store.startswith(place) and all(header.parameters.get(name) == plain[name] for name in plain):
             return {name: run[name] for name in required if name == store or name not in plain}
-    message = f"None of the runs in {file} is the one that the plan is of, on {header.store}. Nothing was done."
+    message = f"None of the runs in {file} is the one that the plan is of, on {header.store}."
     raise WrongStore(message)
 
 

@@ -13,6 +13,7 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.changes.errors import ApplyStopped, PlanRefused, StewardError, StoreError
+from tasks.changes.identity import check_target
 from tasks.changes.next_steps import Stage
 from tasks.changes.plan import Plan
 from tasks.changes.plan_file import PROBLEMS_KEPT
@@ -40,6 +41,7 @@ class Tally:
     conflicting: list[str] = field(default_factory=list)
     problem_count: int = 0
     problems: list[dict[str, str]] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
     @property
     def handled(self) -> int:
@@ -215,11 +217,13 @@ def so_far(application: Application, plan: Plan) -> str:
     return f"{made}, and up to {unknown:,} more whose answers were lost." if unknown else f"{made}."
 
 
-def apply_plan(plan: Plan, store: Store[Any], judge: Judge[Any]) -> Tally:
+def apply_plan(plan: Plan, store: Store[Any], judge: Judge[Any], *, other_store: bool = False) -> Tally:
     """Carry out a plan where the store still holds what it held; the rest is left alone and counted."""
+    check_target(plan, store, other_store=other_store)
     return carry_out(Application(plan, store, judge), plan)
 
 
-def undo_plan(plan: Plan, store: Store[Any]) -> Tally:
+def undo_plan(plan: Plan, store: Store[Any], *, other_store: bool = False) -> Tally:
     """Put back what a plan changed, where it has not changed since."""
+    check_target(plan, store, undo=True, other_store=other_store)
     return carry_out(Application(plan, store, undo=True), plan)

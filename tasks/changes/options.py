@@ -59,4 +59,15 @@ Plans = Annotated[
         "Without it: $STEWARD_PLANS, or steward/plans in the user's data folder."
     ),
 ]
+PlanHash = Annotated[
+    str | None,
+    Field(pattern=r"^[0-9a-fA-F]{16,64}$"),
+    Described("Refuse the plan unless this is its hash (a report's plan_hash), or the hash's first 16 digits or more."),
+]
+OtherStore = Annotated[
+    bool,
+    Described(
+        "Go on though the store is not the one that the plan was made for, or holds less than half of what it should."
+    ),
+]
 PlanRef = Annotated[str, Field(min_length=1), Described("A plan file, or the name of one in the plan store.")]

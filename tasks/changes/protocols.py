@@ -94,6 +94,15 @@ class Outcome(Enum):
     CONFLICT = "changed since the plan was made"
 
 
+def foreseen(stands: object, before: object, after: object) -> Outcome | None:
+    """Return what an action would come to where `stands` stands now; None where the record is gone."""
+    if stands == before:
+        return Outcome.DONE
+    if stands == after:
+        return Outcome.ALREADY
+    return None if stands is None else Outcome.CONFLICT
+
+
 class Store(Protocol[V]):
     """One kind of thing, and how it is scanned and changed."""
 

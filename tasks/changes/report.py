@@ -63,34 +63,36 @@ def report_of(
     """Write the report of a run that made or took a plan, and applied it if there is a tally.
 
     A run that took a plan scanned nothing but the plan's actions. Its stage is told by the tally where none is given.
+    The tally of a dry run is a preview: what it says was applied would be.
     """
     counts = plan.counts
     if job != plan.header.job:
         counts = Counts(scanned=counts.planned, planned=counts.planned)
+    foreseen = tally if dry_run else None
     kept = Counter(counts.kept) + (tally.kept if tally else Counter())
     problems = [*counts.problems, *(tally.problems if tally else [])]
     return Report(
         job=job,
         dry_run=dry_run,
         scanned=counts.scanned,
-        planned=counts.planned,
-        applied=tally.applied if tally else 0,
+        planned=foreseen.applied if foreseen else counts.planned,
+        applied=tally.applied if tally and not foreseen else 0,
         conflicts=tally.conflicts if tally else 0,
         kept=dict(kept),
         ignored=counts.ignored,
         problem_count=counts.problem_count + (tally.problem_count if tally else 0),
         problems=problems[:PROBLEMS_KEPT],
-        bytes_freed=tally.freed if tally else 0,
+        bytes_freed=tally.freed if tally and not foreseen else 0,
         plan=plan.name,
         plan_hash=plan.hash,
         started=started.isoformat(timespec="milliseconds"),
         finished=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        remarks=counts.remarks,
+        remarks=[*counts.remarks, *(tally.remarks if tally else [])],
         because=plan.counts.because,
-        frees=-plan.counts.frees if job == "undo" else plan.counts.frees,
+        frees=foreseen.freed if foreseen else -plan.counts.frees if job == "undo" else plan.counts.frees,
         undoable=plan.header.undoable,
         examples=[str(example) for example in plan.examples],
-        stage=stage or stage_of(plan, tally),
+        stage=stage or ("planned" if foreseen else stage_of(plan, tally)),
     )
 
 
@@ -103,6 +105,10 @@ def stage_of(plan: Plan, tally: Tally | None) -> Stage:
 
 def headline(report: Report) -> str:
     """Say in one line what the run did."""
+    if report.dry_run and report.job in ("apply", "undo"):
+        would = "changes would be taken back" if report.job == "undo" else "planned changes would be made"
+        counts = f"{report.planned:,} of {report.scanned:,} {would}, {report.conflicts:,} conflicts"
+        return f"Dry run: {counts}; nothing was changed."
     if report.dry_run:
         return f"Dry run: {report.planned:,} of {report.scanned:,} records would change; nothing was changed."
     done = "changes taken back" if report.job == "undo" else "planned changes made"
@@ -115,7 +121,7 @@ def rows(report: Report) -> list[tuple[str, str]]:
         ("scanned", f"{report.scanned:,}"),
         ("planned", f"{report.planned:,}"),
         *((f"  because: {reason}", f"{n:,}") for reason, n in report.because.items()),
-        *([] if report.dry_run else _applied(report)),
+        *_applied(report),
         *((f"kept: {reason}", f"{n:,}") for reason, n in sorted(report.kept.items())),
         *((f"ignored: {reason}", f"{n:,}") for reason, n in sorted(report.ignored.items())),
         ("problems", f"{report.problem_count:,}"),
@@ -129,10 +135,10 @@ def rows(report: Report) -> list[tuple[str, str]]:
 
 
 def _applied(report: Report) -> list[tuple[str, str]]:
-    return [
-        ("applied", f"{report.applied:,}"),
-        ("conflicts (changed since planned, left alone)", f"{report.conflicts:,}"),
-    ]
+    conflicts = [("conflicts (changed since planned, left alone)", f"{report.conflicts:,}")]
+    if report.dry_run:
+        return conflicts if report.conflicts else []
+    return [("applied", f"{report.applied:,}"), *conflicts]
 
 
 def _freed(report: Report) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import islice
@@ -133,6 +133,19 @@ class FileObjects(ObjectStore):
             moved = move(name, aside, parent)
         self._tree.prune(asides)
         return Outcome.DONE if moved else Outcome.CONFLICT
+
+    def look(self, keys: Collection[Key]) -> dict[Key, Object | None]:
+        """Look at files; what stands where a link or a file is in the way is none of them."""
+        try:
+            self._folder.check()
+            return {key: self._look(key) for key in keys}
+        except OSError as error:
+            raise unreadable(self._folder.path, error) from error
+
+    def _look(self, key: Key) -> Object | None:
+        with suppress(NotADirectoryError, ValueError):
+            return self._tree.look(*split(key))
+        return None
 
     def _prune(self, folders: list[str]) -> None:
         lasting = (len(top) for top in self._tops if folders[: len(top)] == top)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import Enum, auto
 from functools import cached_property
@@ -11,7 +11,7 @@ from itertools import groupby
 from os import fsdecode
 from typing import Any, Final, Literal
 
-from tasks.changes.protocols import Action, Image, Key, Outcome, Problem, text_of
+from tasks.changes.protocols import Action, Image, Key, Outcome, Problem, foreseen, text_of
 from tasks.stores.key_ranges import WHOLE, Prefix, Range, Shard, folder_of, ranges_of
 from tasks.stores.listing import Object, Page, ahead, spooled
 from tasks.stores.quarantine import QUARANTINE, stamped
@@ -66,6 +66,16 @@ def aside_of(key: Key, image: Mapping[str, Any]) -> str:
 def same_content(one: Object, other: Object) -> bool:
     """Say whether two objects hold the same, whenever they were written."""
     return one[:2] == other[:2]
+
+
+def foreseen_back(here: Object | None, there: Object | None, planned: Object) -> Outcome | None:
+    """Return what putting an object back from the quarantine would come to, by what stands here and lies there."""
+    if there is None:
+        as_planned = here is not None and same_content(here, planned)
+        return Outcome.ALREADY if as_planned else Outcome.CONFLICT if here else None
+    if here is not None:
+        return Outcome.DONE if same_content(here, there) else Outcome.CONFLICT
+    return Outcome.DONE if there.size == planned.size else Outcome.CONFLICT
 
 
 class ObjectStore(ABC):
@@ -155,6 +165,23 @@ class ObjectStore(ABC):
         """Give the object's bytes; 0 where they stay in the store."""
         fields = fields_of(image)
         return 0 if "aside" in fields else int(fields["size"])
+
+    @abstractmethod
+    def look(self, keys: Collection[Key]) -> Mapping[Key, Object | None]:
+        """Look at objects; None where there is none."""
+
+    def preview(self, actions: Sequence[Action]) -> list[Outcome | None]:
+        """Return what `apply` would come to, from the objects as they are now."""
+        asides: dict[Key, Key] = {
+            one.key: aside_of(one.key, fields_of(one.after)) for one in actions if way_of(one) is Way.PUT_BACK
+        }
+        now = self.look([*(one.key for one in actions), *asides.values()])
+        return [
+            foreseen_back(now[one.key], now[asides[one.key]], object_of(fields_of(one.after)))
+            if one.key in asides
+            else foreseen(now[one.key], object_of(fields_of(one.before)), None)
+            for one in actions
+        ]
 
     def apply(self, actions: Sequence[Action]) -> list[Outcome | Problem]:
         """Change the objects that still look as planned; what cannot be done to one is a Problem, the rest goes on."""

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from tasks.changes.protocols import Action, Image, Key, Outcome, Problem
+from tasks.changes.errors import StoreError, StoreUnavailable
+from tasks.changes.protocols import Action, Identity, Image, Key, Outcome, Problem, text_of
 from tasks.stores import s3_changes
 from tasks.stores.key_ranges import WHOLE, Prefix, Range, Shard
-from tasks.stores.listing import Page
+from tasks.stores.listing import Object, Page
 from tasks.stores.object_store import BATCH, Mode, ObjectStore, Results, Way, fields_of
 from tasks.stores.quarantine import QUARANTINE
-from tasks.stores.s3_look import just_before
+from tasks.stores.s3_look import just_before, look
 from tasks.stores.s3_talk import Bucket
 
 if TYPE_CHECKING:
@@ -89,6 +90,23 @@ class Objects(ObjectStore):
         with ThreadPoolExecutor(AT_ONCE) as threads:  # left only when no request is under way, also by an exception
             results = threads.map(lambda part: WAYS[way](self._bucket, part), parts)
             return {key: result for part in results for key, result in part.items()}
+
+    def look(self, keys: Collection[Key]) -> dict[Key, Object | None]:
+        """Look at objects, in as few pages as it takes."""
+        parts = look(self._bucket, [text_of(key) for key in keys])
+        return {key: found for part in parts for key, found in part.items()}
+
+    def identity(self) -> Identity:
+        """Return when the bucket was made, where the server tells that; AWS has each name once, and alters the date."""
+        if "amazonaws.com" in self.location:
+            return Identity()
+        try:
+            created = self._bucket.created()
+        except StoreUnavailable:
+            raise
+        except StoreError:  # listing all buckets is a right of its own, and it is asked only to tell one from another
+            return Identity()
+        return Identity({"creation date": created} if created else {})
 
 
 def retained(plan: Plan) -> int:

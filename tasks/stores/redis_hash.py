@@ -10,7 +10,8 @@ from typing import Final
 from redis import Redis
 
 from tasks.changes.errors import StoreDenied
-from tasks.changes.protocols import Action, Image, Key, Outcome
+from tasks.changes.protocols import Action, Identity, Image, Key, Outcome, foreseen
+from tasks.stores.redis_identity import identity_of
 from tasks.stores.redis_talk import Talk
 
 REPLY_BYTES: Final = 1 << 20
@@ -64,6 +65,14 @@ def as_bytes(image: Image | None) -> bytes | str:
         message = f"A field of a Redis hash holds bytes, not {type(image).__name__}."
         raise TypeError(message)
     return image
+
+
+def _raw(image: Image | None) -> bytes | None:
+    """Return an image as Redis answers with it."""
+    if image is None:
+        return None
+    image = as_bytes(image)
+    return image if isinstance(image, bytes) else image.encode()
 
 
 class RedisHash:
@@ -140,6 +149,20 @@ class RedisHash:
             [script for kind, same in groupby(actions, kind_of) for script in self._scripts(kind, list(same))]
         )
         return lambda: [OUTCOMES[code] for answer in answers() for code in answer]
+
+    def identity(self) -> Identity:
+        """Return what the server calls itself."""
+        return identity_of(self._talk.read)
+
+    def preview(self, actions: Sequence[Action]) -> list[Outcome | None]:
+        """Return what the scripts would come to, from the fields as they are now."""
+        parts = (actions[at : at + SCRIPT_FIELDS] for at in range(0, len(actions), SCRIPT_FIELDS))
+        values = [
+            one for part in parts for one in self._talk.read("HMGET", self.hash_key, *(as_bytes(a.key) for a in part))
+        ]
+        return [
+            foreseen(stands, _raw(one.before), _raw(one.after)) for one, stands in zip(actions, values, strict=True)
+        ]
 
     def _scripts(self, kind: str, actions: list[Action]) -> list[list[object]]:
         return [self._script(kind, actions[i : i + SCRIPT_FIELDS]) for i in range(0, len(actions), SCRIPT_FIELDS)]

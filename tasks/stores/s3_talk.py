@@ -57,6 +57,13 @@ class Bucket:
         with failures(self.location):
             return self._client.get_bucket_versioning(self.name).status in ("Enabled", "Suspended")
 
+    def created(self) -> str:
+        """Return when the bucket was made, empty where the server does not tell."""
+        with failures(self.location):
+            buckets = self._client.list_buckets()
+        made = next((one.creation_date for one in buckets if one.name == self.name), None)
+        return made.isoformat() if made and made.year > 1970 else ""
+
     def _list(self, **query: object) -> Any:
         # The SDK has no public request for one page. Some policies know no defaults, so all are given, as the SDK does.
         given = {"delimiter": "", "encoding-type": "url"} | {

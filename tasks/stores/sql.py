@@ -10,7 +10,8 @@ from typing import Any, Final
 from sqlalchemy import ColumnClause, Connection, Engine, Select, func, select, text
 
 from tasks.changes.errors import StoreDenied, StoreUnavailable
-from tasks.changes.protocols import Action, Image, Key, Outcome
+from tasks.changes.protocols import Action, Identity, Image, Key, Outcome, foreseen
+from tasks.stores.sql_identity import identity_of
 from tasks.stores.sql_table import Columns, columns_of
 from tasks.stores.sql_talk import Talk
 
@@ -138,6 +139,17 @@ class SqlRows:
             return self._worker.submit(self.apply, actions).result
         outcomes = self.apply(actions)
         return lambda: outcomes
+
+    def identity(self) -> Identity:
+        """Return what the server calls itself; nothing for SQLite, whose files tell nothing that outlives a copy."""
+        return identity_of(self.talk.dialect, self.talk.read)
+
+    def preview(self, actions: Sequence[Action]) -> list[Outcome | None]:
+        """Return what rewriting would come to, from the rows as they are now."""
+        names = [name for name, _ in self._places]
+        rows = self.talk.read(self._columns.reading(one.key for one in actions))
+        stands = {str(key): dict(zip(names, values, strict=True)) for key, *values in rows}
+        return [foreseen(stands.get(str(one.key)), one.before, one.after) for one in actions]
 
     def _look_and_apply(self, actions: Sequence[Action]) -> list[Outcome]:
         """Lock the rows before they are compared, so that what is seen is what is overwritten.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
-from sqlalchemy import ColumnClause, Connection, String, TableClause, Update, select, update
+from sqlalchemy import ColumnClause, Connection, Select, String, TableClause, Update, select, update
 
 from tasks.changes.errors import StoreDenied
 from tasks.changes.protocols import Action, Image, Key
@@ -37,6 +37,11 @@ class Columns:
         rows = connection.execute(select(self._key, *self._changed).where(wanted).with_for_update(key_share=True))
         names = [one.name for one in self._changed]
         return {str(key): dict(zip(names, values, strict=True)) for key, *values in rows}
+
+    def reading(self, keys: Iterable[Key]) -> Select[Any]:
+        """Return the SELECT of the rows of these keys: the key, and the columns that change."""
+        wanted = self._key.in_([self._key_type(key) for key in keys])
+        return select(self._key, *self._changed).where(wanted)
 
     def swap(self, connection: Connection, actions: Iterable[Action]) -> int:
         """Rewrite the rows that hold exactly their before-images; give how many these were."""
