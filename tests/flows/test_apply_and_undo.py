@@ -1,5 +1,9 @@
 """`apply` carries out exactly the plan that was read; `undo` puts back what a run changed, where nobody else did."""
 
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +13,13 @@ from prefect.filesystems import LocalFileSystem
 from blocks.redis_credentials import RedisCredentials
 from flows.apply import apply
 from flows.undo import undo
-from tasks.changes.errors import BadInput, PlanDamaged, PlanRefused, RecordsUnhandled, WrongStore
+from tasks.changes import sealed_file
+from tasks.changes.errors import ApplyStopped, BadInput, PlanDamaged, PlanRefused, RecordsUnhandled, WrongStore
 from tasks.changes.report import Report
+from tasks.stores.redis_hash import RedisHash
 from tasks.stores.redis_talk import Talk
-from tests.flows.conftest import Datashare, download
+from tests.flows.conftest import Command, Datashare, Here, download
+from tests.flows.forging import forge, put_in_its_place, written_over
 
 
 @pytest.fixture
@@ -173,6 +180,155 @@ def test_a_plan_can_be_carried_out_from_another_directory(half: Datashare, monke
     plan = half.plan(archive_dir="archives").plan
     monkeypatch.chdir(Path("/"))
     assert numbers(carry_out(plan, half)) == (3, 3, 0)
+
+
+@pytest.mark.parametrize("flow", [apply, undo])
+def test_another_sealed_plan_under_its_name_is_refused(half: Datashare, flow: Any) -> None:
+    before = half.everything()
+    plan = Path(half.plan().plan)
+    put_in_its_place(plan, forge(plan, {key.decode(): value for key, value in before.items()}))
+    with pytest.raises(PlanDamaged, match="holds another plan than its name says: its hash begins with") as refused:
+        flow(str(plan), half.credentials)
+    assert refused.value.exit_status == 2
+    assert half.everything() == before
+
+
+@pytest.mark.parametrize("flow", [apply, undo])
+def test_a_plan_renamed_to_another_is_refused(half: Datashare, flow: Any) -> None:
+    first, second = Path(half.plan().plan), Path(half.plan(states=["DONE", "ERROR"]).plan)
+    first.replace(second)
+    with pytest.raises(PlanDamaged, match="replaced or renamed"):
+        flow(str(second), half.credentials)
+
+
+def test_a_plan_under_a_name_without_a_hash_is_carried_out(half: Datashare, tmp_path: Path) -> None:
+    plan = Path(half.plan().plan).rename(tmp_path / "to be done")
+    assert numbers(carry_out(str(plan), half)) == (3, 3, 0)
+
+
+@pytest.mark.parametrize("flow", [apply, undo])
+def test_a_plan_of_another_hash_is_refused(half: Datashare, flow: Any) -> None:
+    plan = half.plan()
+    with pytest.raises(PlanDamaged, match=f"has the hash {plan.plan_hash}, not {'0' * 64}"):
+        flow(plan.plan, half.credentials, hash="0" * 64)
+    assert len(half.tasks) == 6
+    assert flow(plan.plan, half.credentials, hash=plan.plan_hash).planned == 3
+    assert flow(plan.plan, half.credentials, hash=plan.plan_hash[:16].upper()).planned == 3
+
+
+def test_the_hash_on_the_command_line(half: Datashare, here: Here) -> None:
+    plan = half.plan()
+    done = here("steward", "apply", plan.plan, half.url, "--hash", "0" * 64)
+    assert (done.returncode, len(half.tasks)) == (2, 6)
+    assert "it is another plan" in done.stderr
+    done = here("steward", "undo", plan.plan, half.url, "--hash", plan.plan_hash[:8])
+    assert (done.returncode, len(half.tasks)) == (2, 6)
+    assert "--hash" in done.stderr
+    assert here("steward", "apply", plan.plan, half.url, "--hash", plan.plan_hash).returncode == 0
+    assert len(half.tasks) == 3
+
+
+def test_bytes_altered_between_two_batches_are_not_applied(
+    half: Datashare, before_batch: Callable[[int, Callable[[], object]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is read ahead is as approved; of what was altered since, nothing is."""
+    monkeypatch.setattr(sealed_file, "CHUNK", 1 << 10)
+    monkeypatch.setattr(RedisHash, "batch_size", 20)
+    half.gone(400, "more")
+    plan = half.plan(max_fraction=1.0)
+    before = half.everything()
+    forged = forge(Path(plan.plan), before_image(before))
+    before_batch(2, lambda: written_over(Path(plan.plan), forged))
+    with pytest.raises(ApplyStopped, match="altered since it was read"):
+        carry_out(plan.plan, half)
+    assert b"forged" not in half.everything().values()
+    assert 0 < len(before) - len(half.everything()) < 403
+
+
+def before_image(records: dict[bytes, bytes]) -> dict[str, bytes]:
+    return {key.decode(): value for key, value in records.items()}
+
+
+class TestN26:
+    """The same plan again, twice at once, and after others: each change is made once."""
+
+    def test_n26_by_two_processes_at_once(self, half: Datashare, command: Command) -> None:
+        half.gone(3000, "many")
+        plan = half.plan(max_fraction=1.0).plan
+        both = [command.start("steward", "apply", plan, half.url, "--json") for _ in range(2)]
+        reports = [json.loads(process.communicate()[0]) for process in both]
+        assert [process.returncode for process in both] == [0, 0]
+        assert sum(report["applied"] for report in reports) == 3003
+        assert [report["applied"] + report["kept"].get("already as planned", 0) for report in reports] == [3003, 3003]
+        assert [report["conflicts"] for report in reports] == [0, 0]
+        assert half.tasks == {"present-0", "present-1", "present-2"}
+
+    def test_n26_undone_by_two_threads_at_once(self, half: Datashare) -> None:
+        half.gone(2000, "many")
+        before = half.everything()
+        plan = half.clean(max_fraction=1.0).plan
+        with ThreadPoolExecutor(2) as pool:
+            runs = [pool.submit(copy_context().run, take_back, plan, half) for _ in range(2)]
+        assert sum(run.result().applied for run in runs) == 2003
+        assert [run.result().conflicts for run in runs] == [0, 0]
+        assert half.everything() == before
+
+    def test_n26_undo_of_an_older_plan_leaves_what_a_newer_one_did(self, half: Datashare) -> None:
+        older = half.clean().plan
+        half.gone(1)
+        newer = half.clean().plan
+        half.add("gone-1", b"somebody's")
+        assert numbers(take_back(older, half)) == (3, 2, 1)
+        assert half.redis.hget(half.key, "gone-1") == b"somebody's"
+        assert numbers(take_back(newer, half)) == (1, 0, 0)
+
+
+class TestUndoDryRun:
+    """`undo --dry-run` tells what undo would meet."""
+
+    def test_it_tells_what_would_be_put_back_and_what_has_changed(self, half: Datashare) -> None:
+        plan = half.clean().plan
+        half.gone(2)
+        half.add("gone-0", b"newer")
+        stands = half.everything()
+        report = take_back(plan, half, dry_run=True)
+        assert (report.dry_run, report.job, report.scanned) == (True, "undo", 3)
+        assert (report.planned, report.applied, report.conflicts) == (1, 0, 1)
+        assert report.kept["already as planned"] == 1
+        assert report.bytes_freed == 0
+        assert half.everything() == stands
+        done = take_back(plan, half)
+        assert (done.applied, done.conflicts) == (report.planned, report.conflicts)
+
+    def test_on_the_command_line(self, half: Datashare, here: Here) -> None:
+        plan = half.clean().plan
+        half.add("gone-1", b"newer")
+        stands = half.everything()
+        done = here("steward", "undo", plan, half.url, "--dry-run", "--json")
+        report = json.loads(done.stdout)
+        assert done.returncode == 0
+        assert (report["dry_run"], report["planned"], report["conflicts"], report["applied"]) == (True, 2, 1, 0)
+        done = here("steward", "undo", plan, half.url, "--dry-run")
+        assert done.returncode == 0
+        assert "Dry run: 2 of 3 changes would be taken back, 1 conflicts; nothing was changed." in done.stdout
+        assert f"steward undo {Path(plan).name}" in done.stdout
+        assert half.everything() == stands
+
+    def test_it_says_what_would_be_refused(self, half: Datashare, here: Here) -> None:
+        plan = half.clean().plan
+        half.redis.delete(half.key)
+        done = here("steward", "undo", plan, half.url, "--dry-run")
+        assert done.returncode == 0
+        assert "This would be refused, without --other-store" in done.stdout
+        assert "holds 0 records" in done.stdout
+        assert half.tasks == set()
+
+    def test_apply_has_it_too(self, half: Datashare) -> None:
+        plan = half.plan().plan
+        (half.folder / "gone-0.zip").touch()
+        report = carry_out(plan, half, dry_run=True)
+        assert (report.dry_run, report.planned, report.kept["archive came back"]) == (True, 2, 1)
+        assert len(half.tasks) == 6
 
 
 class TestInABlock:

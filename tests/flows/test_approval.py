@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -16,6 +17,7 @@ from tasks.changes.approval import ask_approval
 from tasks.changes.errors import PlanRefused
 from tasks.changes.report import Report
 from tests.flows.conftest import Api, Datashare, search
+from tests.flows.forging import forge, put_in_its_place, written_over
 
 Asked = Callable[[], tuple["Future[Report]", dict[str, Any]]]
 
@@ -131,3 +133,33 @@ def test_a_dry_run_asks_nobody(datashare: Datashare) -> None:
     datashare.present(3)
     datashare.gone(3)
     assert datashare.plan(approve=True).planned == 3
+
+
+@pytest.mark.parametrize("way", [put_in_its_place, written_over])
+def test_a_plan_that_is_rewritten_while_it_waits_is_refused(
+    asked: Asked, api: Api, datashare: Datashare, plans: Path, way: Callable[[Path, bytes], None]
+) -> None:
+    """Seen: 30 values of a plan that somebody else had sealed were written, with the approval of another."""
+    datashare.present(30)
+    run, paused = asked()
+    before = datashare.everything()
+    (plan,) = plans.glob("*.plan.zst")
+    way(plan, forge(plan, {f"present-{i}": before[f"present-{i}".encode()] for i in range(30)}))
+    answer(api, paused, approve=True)
+    with pytest.raises(PlanRefused, match="replaced or altered while this run waited, and nothing has changed"):
+        run.result()
+    assert datashare.everything() == before
+
+
+def test_a_plan_with_altered_bytes_is_refused_after_its_approval(
+    asked: Asked, api: Api, datashare: Datashare, plans: Path
+) -> None:
+    run, paused = asked()
+    before = datashare.everything()
+    (plan,) = plans.glob("*.plan.zst")
+    whole = plan.read_bytes()
+    written_over(plan, whole[:60] + bytes([whole[60] ^ 1]) + whole[61:])
+    answer(api, paused, approve=True)
+    with pytest.raises(PlanRefused, match="altered"):
+        run.result()
+    assert datashare.everything() == before
