@@ -17,17 +17,15 @@ from tasks.changes.protocols import Action, Judge, Key, LooksAgain, Outcome, Pre
 from tasks.changes.retrying import RETRYING
 
 
-@task(name="preview", cache_policy=NO_CACHE, **RETRYING)
-def preview_plan(
-    plan: Plan, store: Store[Any], judge: Judge[Any] | None = None, *, undo: bool = False, other_store: bool = False
-) -> Tally:
-    """Return what carrying a plan out, or taking it back, would come to now; `applied` is what would be done."""
+def preview(plan: Plan, store: Store[Any], judge: Judge[Any] | None = None, *, undo: bool = False) -> Tally:
+    """Return what carrying a plan out, or taking it back, would come to now; `applied` is what would be done.
+
+    Raises BadInput where the store cannot tell.
+    """
     if not isinstance(store, Previews):
-        message = f"What {store.location} would do cannot be told without doing it."
+        message = f"What would be done in {store.location} cannot be told without doing it."
         raise BadInput(message)
     tally = Tally()
-    if not other_store and plan.counts.planned and (reason := objection(plan, store, undo=undo)):
-        tally.remarks.append(f"This would be refused, without --other-store: {reason}")
     with Phase("preview", plan.counts.planned) as phase:
         for batch in plan.batches(store.batch_size):
             _preview_batch(batch, store, judge, tally, undo=undo)
@@ -41,3 +39,14 @@ def _preview_batch(batch: list[Action], store: Previews, judge: Judge[Any] | Non
     actions = [one.inverse() if undo else one for one in batch if one.key not in stays]
     outcomes: Sequence[Outcome | None] = store.preview(actions) if actions else []
     tally.add(actions, [one or Outcome.CONFLICT for one in outcomes])
+
+
+@task(name="preview", cache_policy=NO_CACHE, **RETRYING)
+def preview_plan(
+    plan: Plan, store: Store[Any], judge: Judge[Any] | None = None, *, undo: bool = False, other_store: bool = False
+) -> Tally:
+    """Preview a plan, and remark where it would be refused for its store."""
+    tally = preview(plan, store, judge, undo=undo)
+    if not other_store and plan.counts.planned and (reason := objection(plan, store, undo=undo)):
+        tally.remarks.append(f"This would be refused, without --other-store: {reason}")
+    return tally

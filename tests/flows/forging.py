@@ -12,7 +12,7 @@ def forge(plan: Path, values: dict[str, bytes]) -> bytes:
     draft = plan.with_name("forged")
     with PlanWriter(draft, open_plan(str(plan)).header) as writer:
         for key, value in values.items():
-            writer.write(Action(key, value, b"forged", 0, "forged"))
+            writer.write(Action(key, value, b"forged", 0, "forged", "no such archive.zip"))
         writer.counts.scanned = 2 * len(values)
         writer.seal()
     forged = draft.read_bytes()

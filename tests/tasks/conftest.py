@@ -13,8 +13,9 @@ from tasks.changes.apply import Application, Tally
 from tasks.changes.errors import StoreUnavailable
 from tasks.changes.plan import Plan, write_plan
 from tasks.changes.plan_store import PlanStore
+from tasks.changes.preview import preview
 from tasks.changes.progress import Phase
-from tasks.changes.protocols import Action, Image, Keep, Outcome, Problem, Remove, Replace, Verdict
+from tasks.changes.protocols import Action, Image, Keep, Outcome, Previews, Problem, Remove, Replace, Verdict
 
 Judgement = Callable[[Any, Any], Verdict]
 World = Mapping[Any, tuple[bytes, Verdict]]
@@ -126,19 +127,22 @@ class Toys:
         plan = self.plan(store, verdicts)
         assert dict(records) == values, "planning changes nothing"
         meddle(records, first)
-        self._carry_out(Application(plan, store), plan, records, wanted)
+        self._carry_out(Application(plan, store), plan, store, records, wanted)
         applied = dict(records)
         self.apply(plan, store)
         assert dict(records) == applied, "applying twice equals applying once"
         meddle(records, second)
         inverse = {key: (after, before) for key, (before, after) in wanted.items()}
-        self._carry_out(Application(plan, store, undo=True), plan, records, inverse)
+        self._carry_out(Application(plan, store, undo=True), plan, store, records, inverse)
         if not meddling:
             assert dict(records) == values, "undo gives back every byte"
 
-    def _carry_out(self, application: Application, plan: Plan, records: Mapping[Any, bytes], wanted: Wanted) -> None:
+    def _carry_out(
+        self, application: Application, plan: Plan, store: Any, records: Mapping[Any, bytes], wanted: Wanted
+    ) -> None:
         """Where the record stands as planned it is changed; everything else stays exactly as it is."""
         found = dict(records)
+        foreseen = foretold(application, plan, store)
         as_planned = {key for key, (before, _) in wanted.items() if found.get(key) == before}
         conflicts = {key for key in wanted.keys() - as_planned if found.get(key) != wanted[key][1]}
         meddle(found, {key: wanted[key][1] for key in as_planned})
@@ -146,6 +150,13 @@ class Toys:
         assert dict(records) == found
         assert (tally.applied, tally.conflicts) == (len(as_planned), len(conflicts))
         assert tally.handled == len(wanted)
+        if foreseen:
+            assert (foreseen.applied, foreseen.conflicts, foreseen.kept) == (tally.applied, tally.conflicts, tally.kept)
+
+
+def foretold(application: Application, plan: Plan, store: Any) -> Tally | None:
+    """Give what a preview says of a plan, by a store that has one."""
+    return preview(plan, store, undo=application.name == "undo") if isinstance(store, Previews) else None
 
 
 def after_of(verdict: Remove | Replace) -> bytes | None:
