@@ -80,18 +80,24 @@ def is_same(planned: Identity, found: Identity) -> bool | None:
 
 
 def _lacks(plan: Plan, store: Store[Any], *, undo: bool, proven: bool) -> Iterator[str]:
-    """Yield what a store lacks; what it should hold depends on how much of the plan is done, which a sample shows."""
+    """Yield what a store lacks; what it should hold depends on how much of the plan is done, which a sample shows.
+
+    That records of the plan are gone means nothing in a store that is proven to be the same: somebody removed them, and
+    each is a conflict of its own.
+    """
     actions, holds = sample(plan), store.count()
     tells = undo or holds is not None or any(one.after is not None for one in actions)
     seen = look(store, actions, undo=undo) if tells else []
     expected = plan.counts.scanned + plan.counts.planned * _growth(seen or [Seen(one, None) for one in actions])
     if holds is not None and 2 * holds < expected:
         yield f"{store.location} holds {holds:,} records, less than half of the {expected:,.0f} that it should."
+    if proven:
+        return
     gone = sum(one.outcome is None for one in seen)
     others = sum(one.outcome is Outcome.CONFLICT for one in seen)
     if 2 * gone > len(seen):
         yield f"{gone} of {len(seen)} records of the plan that were looked at are gone from {store.location}."
-    if not proven and len(seen) >= TELLING and 2 * (gone + others) > len(seen):
+    if len(seen) >= TELLING and 2 * (gone + others) > len(seen):
         yield (
             f"{gone + others} of {len(seen)} records of the plan that were looked at in {store.location} hold neither "
             "what they held when it was made nor what it wants there."

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tasks.changes.errors import StoreUnavailable
-from tasks.changes.protocols import Key, Outcome, Problem
+from tasks.changes.protocols import Identity, Key, Outcome, Problem
 from tasks.stores.file_tree import Tree, key_of, move, split, stands
 from tasks.stores.files import Folder, unreadable
 from tasks.stores.key_ranges import WHOLE, Prefix, Range, Shard
@@ -133,6 +133,11 @@ class FileObjects(ObjectStore):
             moved = move(name, aside, parent)
         self._tree.prune(asides)
         return Outcome.DONE if moved else Outcome.CONFLICT
+
+    def identity(self) -> Identity:
+        """Return which folder it is on its file system; another number may only mean that it was mounted again."""
+        there, system = os.fstat(self._folder.descriptor), os.fstatvfs(self._folder.descriptor)
+        return Identity({"folder": f"{system.f_fsid or there.st_dev:x}/{there.st_ino}"}, changes_at_restart=True)
 
     def look(self, keys: Collection[Key]) -> dict[Key, Object | None]:
         """Look at files; what stands where a link or a file is in the way is none of them."""

@@ -1,5 +1,6 @@
 """datajoint-clean's quarantine, its plans and shards, and what it makes of servers that fail or work meanwhile."""
 
+import shutil
 import time
 from pathlib import Path
 from threading import Event, Thread
@@ -11,9 +12,11 @@ from blocks.object_store_credentials import RETRIES
 from flows.apply import apply
 from flows.undo import undo
 from sandbox.busy import BusyProxy
-from tasks.changes.errors import BadInput, PlanRefused, WrongStore
+from tasks.changes.errors import BadInput, OtherStore, PlanRefused, WrongStore
 from tasks.changes.plan import open_plan
+from tasks.changes.report import Report
 from tasks.stores.objects import Objects
+from tasks.stores.s3_talk import Bucket
 from tests.flows.external_store import ExternalStore, Stores, config_of, credentials_of
 
 BLOB_OF_ABC = "900150983cd24fb0d6963f7d28e17f72"
@@ -180,3 +183,43 @@ def work(store: ExternalStore, paths: list[str], stop: Event) -> None:
         store.schema.run(f"DELETE FROM {table} WHERE id = {number * 5 % 400}")
         if stop.is_set():
             return
+
+
+def test_an_undo_in_another_bucket_is_refused(lab: ExternalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.blobs(tracked=4, orphans=3)
+    plan = lab.clean(mode="quarantine").plan
+    before = lab.everything
+    monkeypatch.setattr(Bucket, "created", lambda _: "2020-01-01T00:00:00+00:00")  # the tests share the real one
+    with pytest.raises(OtherStore, match="its creation date is 2020-01-01T00:00:00"):
+        undo(plan, lab.store)
+    assert lab.everything == before
+    assert undo(plan, lab.store, other_store=True).applied == 3
+
+
+def test_an_undo_in_another_folder_is_refused(stores: Stores) -> None:
+    """As where another disk is mounted, or a backup without the quarantine was restored."""
+    lab = stores(disk=True)
+    lab.blobs(tracked=4, orphans=3)
+    plan = lab.clean(mode="quarantine").plan
+    folder = lab.place.folder
+    aside = folder.rename(folder.with_name("the first"))
+    shutil.copytree(aside, folder, ignore=shutil.ignore_patterns(".steward-quarantine"))
+    before = lab.everything
+    with pytest.raises(OtherStore, match="3 of 3 records of the plan that were looked at are gone"):
+        undo(plan, lab.store)
+    assert lab.everything == before
+    seen = undo(plan, lab.store, dry_run=True)
+    assert (seen.planned, seen.conflicts) == (0, 3)
+
+
+def test_an_undo_of_what_was_purged_in_part_puts_back_the_rest(either: ExternalStore) -> None:
+    either.blobs(tracked=4, orphans=3)
+    plan = either.clean(mode="quarantine").plan
+    for key in [one for one in either.place.keys_there() if ".steward-quarantine/" in one][1:]:
+        del either.place[key]
+    assert numbers(undo(plan, either.store)) == (3, 1, 2)
+
+
+def numbers(report: Report) -> tuple[int, int, int]:
+    """Give what was planned, done, and left alone because somebody changed it."""
+    return report.planned, report.applied, report.conflicts

@@ -1,6 +1,8 @@
 """A plan says what would change and why, and making it changes nothing."""
 
-from collections.abc import Iterator, Sequence
+import json
+import pickle
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,9 @@ import pytest
 from blocks.redis_credentials import RedisCredentials
 from tasks.changes.errors import PlanDamaged, StoreUnavailable, WrongStore
 from tasks.changes.plan import BATCH_BYTES, check_store, open_plan, text_of, without_credentials, write_plan
-from tasks.changes.plan_file import PROBLEMS_KEPT, Counts
+from tasks.changes.plan_file import PROBLEMS_KEPT, Counts, Header
 from tasks.changes.plan_store import PlanStore
-from tasks.changes.protocols import Action, Keep, Problem, Remove, Replace
+from tasks.changes.protocols import Action, Identity, Keep, Problem, Remove, Replace
 
 RECORDS = {f"k{n}": b"x" * n for n in range(10)}
 
@@ -140,3 +142,36 @@ def test_a_judge_may_remark_on_what_it_saw(toys: Any) -> None:
 
     plan = toys.plan(toys.Store(RECORDS), Remarking())
     assert plan.counts.remarks == open_plan(str(plan.path)).counts.remarks == ["10 seen"]
+
+
+def test_it_holds_a_descriptor_and_cannot_be_pickled(toys: Any) -> None:
+    plan = toys.plan(toys.Store(RECORDS), {"k1": Remove("gone")})
+    with pytest.raises(TypeError, match="held open, so that only what was read can be applied"):
+        pickle.dumps(plan)
+
+
+@pytest.mark.parametrize("gone", [Path.unlink, lambda path: path.write_bytes(b"another")])
+def test_it_is_read_whatever_lies_under_its_name_or_not_at_all(toys: Any, gone: Callable[[Path], object]) -> None:
+    plan = toys.plan(toys.Store(RECORDS), dict.fromkeys(RECORDS, Remove("gone")))
+    draft = plan.path.with_name("draft")
+    draft.write_bytes(plan.path.read_bytes())
+    draft.replace(plan.path)
+    gone(plan.path)
+    assert [action.key for action in plan.first(10)] == list(RECORDS)
+    with pytest.raises(PlanDamaged):
+        plan.opened.check()
+
+
+def test_its_header_says_how_its_store_is_recognised(toys: Any) -> None:
+    class Named(toys.Store):  # type: ignore[misc,name-defined]
+        def identity(self) -> Identity:
+            return Identity({"name": "first"}, changes_at_restart=True, place="/data")
+
+    assert open_plan(toys.plan(Named(RECORDS), {}).name).header.identity == Named().identity()
+
+
+def test_n27_a_plan_of_before_stores_were_recognised_is_read(toys: Any) -> None:
+    plan = toys.plan(toys.Store(RECORDS), {"k1": Remove("gone")})
+    line = json.loads(next(plan.opened.lines()))
+    del line["identity"]
+    assert Header.model_validate(line).identity == Identity()

@@ -214,10 +214,11 @@ def test_what_follows_the_footer_is_found(tmp_path: Path) -> None:
         SealedFile(tmp_path / "plan")
 
 
-def test_a_plan_of_another_format_says_which_version_to_use(tmp_path: Path) -> None:
-    header = HEADER.model_copy(update={"format": FORMAT + 1})
-    (tmp_path / "plan").write_bytes(zstandard.compress(header.model_dump_json().encode() + b"\n"))
-    with pytest.raises(PlanDamaged, match=f"format {FORMAT + 1}.*use the version that made it"):
+@pytest.mark.parametrize("more", [{}, {"store": {"of": "another form"}}])
+def test_n27_a_plan_of_another_format_says_which_version_to_use(tmp_path: Path, more: dict[str, Any]) -> None:
+    header = HEADER.model_dump() | {"format": FORMAT + 1, "version": "9.1.0"} | more
+    (tmp_path / "plan").write_bytes(zstandard.compress(json.dumps(header).encode() + b"\n"))
+    with pytest.raises(PlanDamaged, match=rf"format {FORMAT + 1} \(made by toy 9\.1\.0\).*the version that made it"):
         SealedFile(tmp_path / "plan")
 
 
