@@ -12,6 +12,7 @@ from math import ceil
 from typing import Any, Final, NamedTuple
 
 from tasks.changes.errors import OtherStore, PlanDamaged, PlanRefused
+from tasks.changes.next_steps import command
 from tasks.changes.plan import Plan
 from tasks.changes.plan_file import action_of
 from tasks.changes.protocols import Action, Identified, Identity, Outcome, Previews, Store
@@ -21,7 +22,6 @@ SAMPLE: Final = 20
 """Records of the plan, spread over it, that are looked at."""
 TELLING: Final = 10
 """So many of them have to be looked at before it means anything that they all hold something else."""
-IF_MEANT: Final = "Nothing has changed. If this is the store that is meant, say so with --other-store."
 
 
 class Seen(NamedTuple):
@@ -44,7 +44,8 @@ def check_target(plan: Plan, store: Store[Any], *, undo: bool = False, other_sto
         message = f"{error} It was replaced or altered while this run waited, and nothing has changed."
         raise _reported(PlanRefused(message), plan) from error
     if not other_store and (reason := objection(plan, store, undo=undo)):
-        raise _reported(OtherStore(f"{reason} {IF_MEANT}"), plan)
+        anyway = command("undo" if undo else "apply", plan.name, "STORE", "--other-store")
+        raise _reported(OtherStore(f"{reason} Nothing has changed. If this is the store that is meant: {anyway}"), plan)
 
 
 def _reported(refusal: PlanRefused, plan: Plan) -> PlanRefused:

@@ -2,8 +2,6 @@
 
 import json
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ from tasks.changes.errors import ApplyStopped, BadInput, PlanDamaged, PlanRefuse
 from tasks.changes.report import Report
 from tasks.stores.redis_hash import RedisHash
 from tasks.stores.redis_talk import Talk
-from tests.flows.conftest import Command, Datashare, Here, download
+from tests.flows.conftest import Datashare, Here, download
 from tests.flows.forging import forge, put_in_its_place, written_over
 
 
@@ -247,40 +245,6 @@ def test_bytes_altered_between_two_batches_are_not_applied(
 
 def before_image(records: dict[bytes, bytes]) -> dict[str, bytes]:
     return {key.decode(): value for key, value in records.items()}
-
-
-class TestN26:
-    """The same plan again, twice at once, and after others: each change is made once."""
-
-    def test_n26_by_two_processes_at_once(self, half: Datashare, command: Command) -> None:
-        half.gone(3000, "many")
-        plan = half.plan(max_fraction=1.0).plan
-        both = [command.start("steward", "apply", plan, half.url, "--json") for _ in range(2)]
-        reports = [json.loads(process.communicate()[0]) for process in both]
-        assert [process.returncode for process in both] == [0, 0]
-        assert sum(report["applied"] for report in reports) == 3003
-        assert [report["applied"] + report["kept"].get("already as planned", 0) for report in reports] == [3003, 3003]
-        assert [report["conflicts"] for report in reports] == [0, 0]
-        assert half.tasks == {"present-0", "present-1", "present-2"}
-
-    def test_n26_undone_by_two_threads_at_once(self, half: Datashare) -> None:
-        half.gone(2000, "many")
-        before = half.everything()
-        plan = half.clean(max_fraction=1.0).plan
-        with ThreadPoolExecutor(2) as pool:
-            runs = [pool.submit(copy_context().run, take_back, plan, half) for _ in range(2)]
-        assert sum(run.result().applied for run in runs) == 2003
-        assert [run.result().conflicts for run in runs] == [0, 0]
-        assert half.everything() == before
-
-    def test_n26_undo_of_an_older_plan_leaves_what_a_newer_one_did(self, half: Datashare) -> None:
-        older = half.clean().plan
-        half.gone(1)
-        newer = half.clean().plan
-        half.add("gone-1", b"somebody's")
-        assert numbers(take_back(older, half)) == (3, 2, 1)
-        assert half.redis.hget(half.key, "gone-1") == b"somebody's"
-        assert numbers(take_back(newer, half)) == (1, 0, 0)
 
 
 class TestUndoDryRun:
