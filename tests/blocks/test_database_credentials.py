@@ -156,7 +156,10 @@ UNUSABLE = [
     ("postgresql://u:s3cret@h/a/b", "one database"),
     ("jdbc:postgresql://h1:1,h2:2/d?user=u&password=s3cret", "one host"),
     ("jdbc:postgresql://h/d?user=u&password=x&s3cret", "none of .*%26"),
-    ("jdbc:postgresql://h/d?user=u&password=s3cret&gssEncMode=disable", "none of .*sslmode"),
+    (
+        "jdbc:postgresql://h/d?user=u&password=s3cret&targetServerType=any",
+        "option targetservertype, .*none of .*sslmode",
+    ),
     ("jdbc:mysql://h/d?password=s3cret&allowMultiQueries=true", "none of .*ssl_ca"),
     ("jdbc:mysql://h/d?password=s3cret&sslMode=sometimes", "one of .*verify-ca"),
     ("jdbc:mysql://h/d?password=s3cret&sslMode=VERIFY_IDENTITY", "must have ssl_ca"),
