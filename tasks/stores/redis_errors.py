@@ -22,7 +22,7 @@ from redis.exceptions import (
 
 from tasks.changes.errors import BadInput, StewardError, StoreDenied, StoreUnavailable
 
-TRANSIENT: Final = (BusyLoadingError, ClusterDownError, ConnectionError, MasterDownError, TimeoutError, TryAgainError)
+TRANSIENT: Final = (BusyLoadingError, ConnectionError, MasterDownError, TimeoutError, TryAgainError)
 TRANSIENT_CODES: Final = re.compile(r"(BUSY|NOREPLICAS) ")
 UNKNOWN_COMMAND: Final = re.compile(r"unknown command [`']?(\w+)", re.IGNORECASE)
 NO_COMMAND: Final = re.compile(r"permissions? to run the '([\w|]+)' command")
@@ -42,6 +42,9 @@ def meaning(location: str, error: Exception) -> StewardError | None:
         return _of_login(location, error)
     if isinstance(error, ConnectionError) and "SSL" in str(error):
         return _of_tls(location, error)
+    if isinstance(error, ClusterDownError):
+        words = f"is a node of a Redis Cluster that is not whole: {said(error)}. Run the command again."
+        return StoreUnavailable(f"{location} {words}")
     if isinstance(error, TRANSIENT) or TRANSIENT_CODES.match(str(error)):
         return StoreUnavailable(f"{location} does not answer: {said(error)}. Run the command again.")
     if isinstance(error, MovedError | AskError):
