@@ -20,6 +20,7 @@ READ_BYTES = 1 << 20  # replies of a scan are that large
 SCHEMES = ("redis", "rediss", "unix")
 FORM = "redis://[[USER]:PASSWORD@]HOST[:PORT][/DB], rediss:// for TLS, or unix://PATH[?db=DB]"
 NO_URL = "not a Redis URL"
+INVALID = re.compile(r"Invalid value for '(\w+)'")
 OTHER_SERVERS = re.compile(r"(rediss?[+-](?:socket[+-])?(sentinel|cluster))://")
 MASTERS = {"sentinel": "master itself", "cluster": "node where the hash lies"}
 
@@ -38,8 +39,12 @@ def check_redis_url(url: str) -> None:
     whole = parts.path if parts.scheme == "unix" else parts.hostname and re.fullmatch(r"/?\d*", parts.path)
     if parts.scheme not in SCHEMES or not whole or parts.fragment or "@" in parts.query:
         raise ValueError(form)
+    plain = plain_url(url)
     try:
-        Redis.from_url(plain_url(url)).connection_pool.make_connection()  # connects later
+        Redis.from_url(plain).connection_pool.make_connection()  # connects later
+    except ValueError as error:
+        found = INVALID.search(str(error))
+        raise ValueError(f"the URL's option {found[1]} has a value that it cannot have" if found else form) from None
     except (RedisError, TypeError) as error:
         raise ValueError(form) from error
 
