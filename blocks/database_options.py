@@ -5,13 +5,23 @@ Names are compared in lower case. What only steers a Java driver is accepted and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
+
+from blocks.url_options import check_options
 
 Options = Mapping[str, str]
 
+LIBPQ: Final = (
+    *("sslmode", "sslrootcert", "sslcert", "sslkey", "sslpassword", "sslcrl", "sslcrldir", "sslsni", "sslnegotiation"),
+    *("sslcertmode", "sslcompression", "ssl_min_protocol_version", "ssl_max_protocol_version", "requiressl"),
+    *("channel_binding", "require_auth", "requirepeer", "gssencmode", "gsslib", "gssdelegation", "krbsrvname"),
+    *("connect_timeout", "application_name", "fallback_application_name", "client_encoding", "options", "passfile"),
+    *("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout", "service"),
+    *("target_session_attrs", "load_balance_hosts", "hostaddr"),
+)
 POSTGRESQL: Final = {
-    **{name: name for name in ("sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout", "application_name")},
+    **{name: name for name in LIBPQ},
     "connecttimeout": "connect_timeout",
     "logintimeout": "connect_timeout",
     "applicationname": "application_name",
@@ -24,7 +34,18 @@ MYSQL: Final = {
     **{name: name for name in ("ssl_ca", "ssl_cert", "ssl_key")},
     "serversslcert": "ssl_ca",
 }
-MYSQL_TLS: Final = ("sslmode", "usessl", "requiressl", "verifyservercertificate")
+ALIASES: Final = {
+    "ssl_mode": "sslmode",
+    "sslca": "ssl_ca",
+    "sslcert": "ssl_cert",
+    "sslkey": "ssl_key",
+    "ssl_check_hostname": "ssl_verify_identity",
+    "ssl_verify_server_cert": "ssl_verify_identity",
+}
+MYSQL_TLS: Final = (
+    *("sslmode", "usessl", "requiressl", "verifyservercertificate"),
+    *("ssl_disabled", "ssl_verify_cert", "ssl_verify_identity"),
+)
 ENCRYPTED: Final = {"ssl": {"check_hostname": False}}
 CHECKED: Final = {"ssl_verify_cert": True, "ssl_verify_identity": True}
 TLS: Final[dict[str, dict[str, Any]]] = {
@@ -38,19 +59,17 @@ TLS: Final[dict[str, dict[str, Any]]] = {
     "verify-identity": CHECKED,
     "verify-full": CHECKED,
 }
+PYMYSQL_TLS: Final = {
+    "ssl_disabled": "disabled",
+    "ssl_verify_identity": "verify-identity",
+    "ssl_verify_cert": "verify-ca",
+}
 MYSQL_JAVA: Final = (
     *("charset", "useunicode", "characterencoding", "connectioncollation", "servertimezone", "connectiontimezone"),
     *("allowpublickeyretrieval", "autoreconnect", "rewritebatchedstatements", "zerodatetimebehavior", "sockettimeout"),
     *("connecttimeout", "connect_timeout", "uselegacydatetimecode", "cacheprepstmts", "useserverprepstmts"),
     "tinyint1isbit",
 )
-
-
-def check_names(options: Options, taken: Collection[str]) -> None:
-    """Raise ValueError where an option is not taken; it is not named, as it may be the end of a password with a &."""
-    if not options.keys() <= set(taken):
-        message = f"the URL has an option that is none of {', '.join(sorted(taken))} (a & in a password is %26)"
-        raise ValueError(message)
 
 
 def is_on(value: str | None) -> bool:
@@ -60,7 +79,7 @@ def is_on(value: str | None) -> bool:
 
 def postgresql(options: Options) -> dict[str, Any]:
     """Give libpq's options; `ssl=true` is Java's for a certificate that is checked in full."""
-    check_names(options, {*POSTGRESQL, *POSTGRESQL_JAVA, "user", "password", "ssl", "currentschema"})
+    check_options(options, {*POSTGRESQL, *POSTGRESQL_JAVA, "user", "password", "ssl", "currentschema"})
     given = {POSTGRESQL[name]: value for name, value in options.items() if name in POSTGRESQL}
     if is_on(options.get("ssl")):
         given.setdefault("sslmode", "verify-full")
@@ -75,7 +94,8 @@ def mysql(options: Options) -> dict[str, Any]:
 
     Raises ValueError where the server's name is to be checked, but no file says which certificates to trust.
     """
-    check_names(options, {*MYSQL, *MYSQL_TLS, *MYSQL_JAVA, "user", "password"})
+    options = {ALIASES.get(name, name): value for name, value in options.items()}
+    check_options(options, {*MYSQL, *MYSQL_TLS, *MYSQL_JAVA, "user", "password"})
     given = {MYSQL[name]: value for name, value in options.items() if name in MYSQL}
     tls = _mysql_tls(options)
     if "ssl_verify_identity" in tls and "ssl_ca" not in given:  # PyMySQL would not look at the name
@@ -86,6 +106,8 @@ def mysql(options: Options) -> dict[str, Any]:
 
 def _mysql_tls(options: Options) -> dict[str, Any]:
     mode = options.get("sslmode", "").lower().replace("_", "-")
+    if not mode:
+        mode = next((mode for name, mode in PYMYSQL_TLS.items() if is_on(options.get(name))), "")
     if not mode and (is_on(options.get("usessl")) or is_on(options.get("requiressl"))):
         mode = "verify-ca" if is_on(options.get("verifyservercertificate")) else "required"
     elif not mode and "usessl" in options:

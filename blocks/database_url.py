@@ -10,7 +10,8 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 from sqlalchemy import URL
 
-from blocks.database_options import OPTIONS, check_names
+from blocks.database_options import OPTIONS
+from blocks.url_options import check_options
 
 FORM: Final = re.compile(r"(jdbc:)?(sqlite|postgres(?:ql)?|mysql|mariadb)(?:\+(\w+))?:(.*)", re.DOTALL)
 SAME: Final = {"postgres": "postgresql", "mariadb": "mysql"}
@@ -52,7 +53,7 @@ def _file(rest: str, *, java: bool) -> Database:
     if path.startswith("file:"):
         path = unquote(path.removeprefix("file:"))
     options = {name.lower(): value for name, value in parse_qsl(query, keep_blank_values=True)}
-    check_names(options, ("mode", "cache", "uri"))
+    check_options(options, ("mode", "cache", "uri"))
     if path in ("", ":memory:") or options.get("mode") == "memory":
         message = "the URL must name a file: a database in memory is that of another process"
         raise ValueError(message)
@@ -65,9 +66,9 @@ def _file(rest: str, *, java: bool) -> Database:
 def _server(name: str, rest: str) -> Database:
     parts = _split(rest if rest.startswith("//") else f"//localhost/{rest.lstrip('/')}")  # Java allows just a name
     query = parse_qsl(parts.query.replace("+", "%2B"), keep_blank_values=True)
-    options = {name.lower(): value for name, value in query}
-    user = options.pop("user", None) or unquote(parts.username or "") or None
-    password = options.pop("password", None) or unquote(parts.password or "")
+    options = {name.lower().replace("-", "_"): value for name, value in query}
+    user = options.get("user") or unquote(parts.username or "") or None
+    password = options.get("password") or unquote(parts.password or "")
     host, port, database = parts.hostname or "localhost", parts.port or PORTS[name], unquote(parts.path[1:])
     url = URL.create(f"{name}+{DRIVERS[name]}", user, None, host, port, database)
     # As bytes: PyMySQL would send Latin-1.

@@ -4,31 +4,56 @@ from __future__ import annotations
 
 import re
 from typing import Any, ClassVar, Self
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import parse_qs, parse_qsl, quote, unquote, urlencode, urlsplit
 
-from pydantic import ConfigDict, Field, SecretStr, field_validator
+from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_validator
 from redis import Redis
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from blocks.checked_credentials import CheckedCredentials
+from blocks.errors import UnusableCredentials, said
+from blocks.redis_options import redis_options
 
 READ_BYTES = 1 << 20  # replies of a scan are that large
 SCHEMES = ("redis", "rediss", "unix")
+FORM = "redis://[[USER]:PASSWORD@]HOST[:PORT][/DB], rediss:// for TLS, or unix://PATH[?db=DB]"
+NO_URL = "not a Redis URL"
+INVALID = re.compile(r"Invalid value for '(\w+)'")
+OTHER_SERVERS = re.compile(r"(rediss?[+-](?:socket[+-])?(sentinel|cluster))://")
+MASTERS = {"sentinel": "master itself", "cluster": "node where the hash lies"}
 
 
-def is_redis_url(url: str) -> bool:
-    """Say whether a URL is one of Redis; a password with a bare / ? or # in it makes another URL of it."""
+def check_redis_url(url: str) -> None:
+    """Raise ValueError where a URL is none of Redis; a password with a bare / ? or # in it makes another URL of it."""
+    if other := OTHER_SERVERS.match(url):
+        message = f"{other[1]}:// is the URL of a {other[2].capitalize()}: give the address of the {MASTERS[other[2]]}"
+        raise ValueError(message)
+    form = f"{NO_URL}; it has the form {FORM} (with / ? # @ % in a password percent-encoded)"
     try:
         parts = urlsplit(url)
         _ = parts.port  # raises where it is none
-        Redis.from_url(url).connection_pool.make_connection()  # raises at an unknown option; connects later
-    except (TypeError, ValueError):
-        return False
-    if parts.scheme == "unix":
-        return bool(parts.path)
-    whole = parts.scheme in SCHEMES and parts.hostname and not parts.fragment and "@" not in parts.query
-    return bool(whole) and re.fullmatch(r"/?\d*", parts.path) is not None
+    except ValueError as error:
+        raise ValueError(form) from error
+    whole = parts.path if parts.scheme == "unix" else parts.hostname and re.fullmatch(r"/?\d*", parts.path)
+    if parts.scheme not in SCHEMES or not whole or parts.fragment or "@" in parts.query:
+        raise ValueError(form)
+    plain = plain_url(url)
+    try:
+        Redis.from_url(plain).connection_pool.make_connection()  # connects later
+    except ValueError as error:
+        found = INVALID.search(str(error))
+        raise ValueError(f"the URL's option {found[1]} has a value that it cannot have" if found else form) from None
+    except (RedisError, TypeError) as error:
+        raise ValueError(form) from error
+
+
+def plain_url(url: str) -> str:
+    """Return a URL with no options but those that redis-py is to have; raise ValueError where one is not known."""
+    whole, _, query = url.partition("?")
+    options = redis_options(dict(parse_qsl(query, keep_blank_values=True)), tls=url.startswith("rediss:"))
+    return f"{whole}?{urlencode(options)}" if options else whole
 
 
 def _bracketed(host: str) -> str:
@@ -64,7 +89,7 @@ class RedisCredentials(CheckedCredentials, title="Redis Credentials"):
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
-    takes: ClassVar[str] = "redis://[[USER]:PASSWORD@]HOST[:PORT][/DB], rediss:// for TLS, or unix://PATH[?db=DB]"
+    takes: ClassVar[str] = FORM
 
     url: SecretStr | None = Field(
         default=None,
@@ -82,18 +107,23 @@ class RedisCredentials(CheckedCredentials, title="Redis Credentials"):
     @field_validator("url")
     @classmethod
     def _check_url(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is not None and not is_redis_url(url.get_secret_value()):
-            message = f"not a Redis URL; it has the form {cls.takes} (with / ? # @ % in a password percent-encoded)"
-            raise ValueError(message)
+        if url is not None:
+            check_redis_url(url.get_secret_value())
         return url
 
     @classmethod
     def from_argument(cls, url: str) -> Self:
         """Make the block from what a command was given, a URL.
 
-        Raises ValueError where it is no Redis URL.
+        Raises ValueError where it is no Redis URL, UnusableCredentials where it is one that cannot be used.
         """
-        return cls(url=SecretStr(url))
+        try:
+            return cls(url=SecretStr(url))
+        except ValidationError as error:
+            reason = said(error.errors(include_input=False)[0])
+            if reason.startswith(NO_URL):
+                raise
+            raise UnusableCredentials(f"The Redis server cannot be used: {reason}.") from None
 
     @property
     def location(self) -> str:
@@ -117,10 +147,11 @@ class RedisCredentials(CheckedCredentials, title="Redis Credentials"):
 
         Raises nothing until the first command.
         """
-        settings = {
+        settings: dict[str, Any] = {
+            "protocol": 2,  # which all servers know; before Redis 6 they know no other
             "socket_timeout": 30,
             "socket_connect_timeout": 10,
             "socket_read_size": READ_BYTES,
             "retry": Retry(NoBackoff(), 0),
         }
-        return Redis.from_url(self._whole_url(), **(settings | options))
+        return Redis.from_url(plain_url(self._whole_url()), **(settings | options))

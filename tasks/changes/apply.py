@@ -139,6 +139,7 @@ class Application:
                 self._batch = None
         except StoreError as failure:
             self._count_known(batch, actions, failure.outcomes, retried=retried)
+            self.unknown -= sum(action.key in failure.untouched for action in actions)
             raise
 
     def _count(self, actions: Sequence[Action], outcomes: Sequence[Outcome | Problem], *, retried: bool) -> None:

@@ -9,6 +9,7 @@
     │   └── OtherStore              at the plan's address is another store, or not what it held
     ├── StoreError               1  a store could not go on; it carries the outcomes that are known
     │   ├── StoreUnavailable        it did not answer; trying again may help
+    │   ├── ScanBroken              what a scan has read means nothing any more: it has to begin again
     │   ├── StoreDenied             it answered no: credentials, rights, or the wrong kind of thing under that name
     │   └── StoreFailed             its client library raised what nobody foresaw
     ├── ApplyStopped             1  the rest of a plan was left alone after its first change was sent
@@ -20,7 +21,7 @@ The number is the exit status of a command that ends with it. No message says wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -78,10 +79,16 @@ class StoreError(StewardError):
     """
 
     outcomes: Mapping[Key, Outcome | Problem] = {}
+    untouched: Collection[Key] = ()
+    """The actions, by key, that are known not to have been carried out; trying them again is safe."""
 
 
 class StoreUnavailable(StoreError):
     """The store did not answer; trying again may help."""
+
+
+class ScanBroken(StoreError):
+    """What a scan has read means nothing any more, as its place in the store was lost: it has to begin again."""
 
 
 class StoreDenied(StoreError):

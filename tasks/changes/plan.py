@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 from pydantic_core import to_jsonable_python
 
-from tasks.changes.errors import PlanDamaged, WrongStore
+from tasks.changes.errors import PlanDamaged, ScanBroken, WrongStore
 from tasks.changes.plan_file import (
     PROBLEMS_KEPT,
     Counts,
@@ -45,8 +46,13 @@ from tasks.changes.protocols import (
 from tasks.changes.reading import Shown, shown
 from tasks.changes.retrying import RETRYING
 from tasks.changes.sealed_file import SealedFile, check_hash, open_file
+from tasks.changes.texts import printable
 from tasks.changes.version import own_version
 
+LOGGER = logging.getLogger(__name__)
+
+SCANS = 3
+"""How often a scan that breaks is begun at most."""
 BATCH_BYTES = 4 << 20
 EXAMPLES = 5
 UNSAVED = object()
@@ -152,8 +158,23 @@ def survey(store: Store[V], judge: Judge[V], writer: PlanWriter, phase: Phase) -
 def write_plan(store: Store[V], judge: Judge[V], plans: PlanStore, job: str, parameters: Mapping[str, Any]) -> Plan:
     """Plan a job: read the whole store, change nothing, and seal the plan in the plan store.
 
-    Memory does not depend on the store's size. `parameters` are what the job was called with, without secrets.
+    Memory does not depend on the store's size. `parameters` are what the job was called with, without secrets. A scan
+    that broke begins again with a plan of its own, so that a record seen twice is planned once; raises ScanBroken
+    where that happens too often.
     """
+    for _ in range(SCANS - 1):
+        try:
+            return _write_plan(store, judge, plans, job, parameters)
+        except ScanBroken as broken:
+            LOGGER.warning("%s It is read again from its beginning.", printable(str(broken)))
+    try:
+        return _write_plan(store, judge, plans, job, parameters)
+    except ScanBroken as broken:
+        message = f"{broken} That happened {SCANS} times in a row: see to the store, and run the command again."
+        raise ScanBroken(message) from broken
+
+
+def _write_plan(store: Store[V], judge: Judge[V], plans: PlanStore, job: str, parameters: Mapping[str, Any]) -> Plan:
     created = datetime.now(UTC)
     header = Header(
         job=job,

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import SQLAlchemyError
 
 from blocks.datajoint_credentials import DataJointCredentials
-from tasks.changes.errors import SourceUnreadable
-from tasks.stores.sql_talk import meaning
+from tasks.changes.errors import SourceUnreadable, StewardError
+from tasks.stores.sql_talk import failures
 
 # So that no row is held back unnoticed, by a limit or by a policy.
 ALL_ROWS: Final = {
@@ -41,20 +40,27 @@ class Source:
     def reading(self) -> Iterator[Connection]:
         """Open a transaction whose failure, at any moment, is a SourceUnreadable."""
         try:
-            with self.engine.connect() as connection:
+            with failures(self.name), self.engine.connect() as connection:
                 connection.execute(text(ALL_ROWS[self.engine.dialect.name]))
                 yield connection
-        except SQLAlchemyError as error:
-            message = f"{meaning(self.name, error)} It could not be read in full, so nothing may be deleted."
+        except SourceUnreadable:
+            raise
+        except StewardError as error:
+            message = f"{error} It could not be read in full, so nothing may be deleted."
             raise SourceUnreadable(message) from None  # as in sql_talk, the driver's words may hold a row's
 
     def hides(self, schema: str) -> SourceUnreadable:
         """Say that a schema is not there, or not to be seen in full."""
         message = (
             f"There is no schema {schema} on {self.name}, or its user has no SELECT on the whole of it, so that tables "
-            f"with references may be hidden. Is it the right server? Otherwise: GRANT SELECT ON `{schema}`.* TO …"
+            f"with references may be hidden. Is it the right server? Otherwise: {self._grant(schema)}"
         )
         return SourceUnreadable(message)
+
+    def _grant(self, schema: str) -> str:
+        if self.engine.dialect.name == "postgresql":
+            return f'GRANT USAGE ON SCHEMA "{schema}" TO …; GRANT SELECT ON ALL TABLES IN SCHEMA "{schema}" TO …'
+        return f"GRANT SELECT ON `{schema}`.* TO …"
 
 
 def source_of(credentials: DataJointCredentials) -> Source:

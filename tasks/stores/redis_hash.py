@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Final
 
 from redis import Redis
 
-from tasks.changes.errors import StoreDenied
+from tasks.changes.errors import ScanBroken, StewardError, StoreDenied, StoreError
 from tasks.changes.protocols import Action, Identity, Image, Key, Outcome, foreseen
 from tasks.stores.redis_identity import identity_of
-from tasks.stores.redis_talk import Talk
+from tasks.stores.redis_talk import Reader, Replies, Talk
 
 REPLY_BYTES: Final = 1 << 20
 MOST_FIELDS: Final = 1000
@@ -60,10 +60,10 @@ def kind_of(action: Action) -> str:
 
 
 def as_bytes(image: Image | None) -> bytes | str:
-    """Give an image as redis-py takes it."""
+    """Return an image as redis-py takes it; raise StoreDenied where it is none of a field."""
     if not isinstance(image, bytes | str):
-        message = f"A field of a Redis hash holds bytes, not {type(image).__name__}."
-        raise TypeError(message)
+        message = f"A field of a Redis hash holds bytes, not {type(image).__name__}: this is a plan for another store."
+        raise StoreDenied(message)
     return image
 
 
@@ -73,6 +73,35 @@ def _raw(image: Image | None) -> bytes | None:
         return None
     image = as_bytes(image)
     return image if isinstance(image, bytes) else image.encode()
+
+
+def parts_of(actions: Iterable[Action]) -> Iterator[list[Action]]:
+    """Yield the actions that one script takes: neighbours of the same kind."""
+    for _, same in groupby(actions, kind_of):
+        while part := list(islice(same, SCRIPT_FIELDS)):
+            yield part
+
+
+def outcomes_in(replies: Replies, parts: Sequence[Sequence[Action]]) -> list[Outcome]:
+    """Return the outcomes of all actions.
+
+    Raises what kept a script from its end, with the outcomes that are known. A script is refused as a whole.
+    """
+    error = next((answer for answer in replies.answers if isinstance(answer, StewardError)), replies.broken)
+    if error is None:
+        return [OUTCOMES[code] for answer in replies.answers for code in answer]
+    if isinstance(error, StoreError):
+        scripts = list(zip(parts, replies.answers, strict=True))
+        error.outcomes = {
+            action.key: OUTCOMES[code]
+            for part, answer in scripts
+            if isinstance(answer, bytes)
+            for action, code in zip(part, answer, strict=True)
+        }
+        error.untouched = {
+            action.key for part, answer in scripts if isinstance(answer, StewardError) for action in part
+        }
+    raise error
 
 
 class RedisHash:
@@ -112,12 +141,17 @@ class RedisHash:
     def scan(self) -> Iterator[Sequence[tuple[Key, bytes]]]:
         """Read all fields in replies of about 1 MiB and at most 1000 fields, so that other clients get their turn.
 
-        The server works on the next reply while the caller works on the last.
+        The server works on the next reply while the caller works on the last. Raises ScanBroken where the connection
+        was lost, unless the server shows to be the same process: a cursor means nothing to another.
         """
         fields, page = 1, ("HSCAN", self.hash_key, b"0", "COUNT", 1)
         with self._talk.reading() as reader:
+            run_id, breaks = reader.run_id(), reader.breaks
             while True:
                 cursor, found = reader.answer(page)
+                if reader.breaks != breaks:
+                    breaks = reader.breaks
+                    self._check_same(reader, run_id)
                 values = found[1::2]
                 if values:
                     average = sum(map(len, values)) // len(values) + 1
@@ -125,10 +159,19 @@ class RedisHash:
                 page = ("HSCAN", self.hash_key, cursor, "COUNT", fields)
                 if cursor != b"0":
                     reader.ask(page)
+                elif run_id:  # a proxy may have changed servers without a break
+                    self._check_same(reader, run_id)
                 if values:
                     yield list(zip(found[::2], values, strict=True))
                 if cursor == b"0":
                     return
+
+    def _check_same(self, reader: Reader, run_id: bytes | None) -> None:
+        breaks = reader.breaks
+        found = reader.run_id()
+        if run_id is None or found != run_id or reader.breaks != breaks:
+            message = f"{self.location} was restarted or replaced, or its connection lost, while it was read."
+            raise ScanBroken(message)
 
     def image(self, value: bytes) -> bytes:
         """Give the value itself: undo puts back the exact bytes."""
@@ -145,10 +188,9 @@ class RedisHash:
 
     def begin(self, actions: Sequence[Action]) -> Callable[[], list[Outcome]]:
         """Send the scripts; the result waits for their outcomes."""
-        answers = self._talk.send(
-            [script for kind, same in groupby(actions, kind_of) for script in self._scripts(kind, list(same))]
-        )
-        return lambda: [OUTCOMES[code] for answer in answers() for code in answer]
+        parts = list(parts_of(actions))
+        replies = self._talk.send([self._script(kind_of(part[0]), part) for part in parts])
+        return lambda: outcomes_in(replies(), parts)
 
     def identity(self) -> Identity:
         """Return what the server calls itself."""
@@ -163,9 +205,6 @@ class RedisHash:
         return [
             foreseen(stands, _raw(one.before), _raw(one.after)) for one, stands in zip(actions, values, strict=True)
         ]
-
-    def _scripts(self, kind: str, actions: list[Action]) -> list[list[object]]:
-        return [self._script(kind, actions[i : i + SCRIPT_FIELDS]) for i in range(0, len(actions), SCRIPT_FIELDS)]
 
     def _script(self, kind: str, actions: list[Action]) -> list[object]:
         script: list[object] = [

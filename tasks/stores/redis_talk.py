@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Final, NamedTuple
 
 from redis import Redis
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import (
-    AuthenticationError,
-    BusyLoadingError,
-    ConnectionError,  # noqa: A004  # redis-py's own name
-    RedisError,
-    TimeoutError,  # noqa: A004  # redis-py's own name
-)
+from redis.exceptions import ResponseError
 from redis.retry import Retry
 
-from tasks.changes.errors import StoreDenied, StoreUnavailable
+from tasks.changes.errors import StewardError, StoreDenied, StoreFailed, StoreUnavailable
+from tasks.stores.border import border
+from tasks.stores.redis_errors import meaning
 
 RETRIES: Final = 3
+
+
+class Replies(NamedTuple):
+    """What became of commands that were sent.
+
+    `answers` has for each the server's answer, the error for which it was not carried out, or None where that is not
+    known; `broken` is what kept them from being sent or answered.
+    """
+
+    answers: list[Any]
+    broken: StewardError | None = None
 
 
 class Talk:
@@ -31,7 +38,7 @@ class Talk:
         self._connection: Any = self._connect()  # its socket opens with the first command
 
     def read(self, *command: object) -> Any:
-        """Send a command that changes nothing and give its answer; where the connection breaks, send it again."""
+        """Send a command that changes nothing and return its answer; where the connection breaks, send it again."""
         return Reader(self._connection, self.location).answer(command)
 
     @contextmanager
@@ -43,22 +50,38 @@ class Talk:
         finally:
             connection.disconnect()
 
-    def send(self, commands: Iterable[Sequence[object]]) -> Callable[[], list[Any]]:
+    def send(self, commands: Sequence[Sequence[object]]) -> Callable[[], Replies]:
         """Send commands, none of them twice, the server working on one while the next is packed.
 
-        Returns a function that waits for their answers. After an exception each may have been carried out or not.
+        Returns a function that waits for what becomes of them.
         """
         sent = 0
-        with self._unbroken():
-            for command in commands:
-                self._connection.send_command(*command)
-                sent += 1
-
-        def answers() -> list[Any]:
+        try:
             with self._unbroken():
-                return [self._connection.read_response() for _ in range(sent)]
+                self._connection.connect()
+                for command in commands:
+                    sent += 1  # it may arrive though sending it fails
+                    self._connection.send_command(*command)
+        except StewardError as error:
+            broken = Replies([None] * sent + [error] * (len(commands) - sent), error)
+            return lambda: broken
+        return lambda: self._replies(sent)
 
-        return answers
+    def _replies(self, sent: int) -> Replies:
+        answers: list[Any] = []
+        try:
+            with self._unbroken():
+                while len(answers) < sent:
+                    answers.append(self._answer())
+        except StewardError as error:
+            return Replies(answers + [None] * (sent - len(answers)), error)
+        return Replies(answers)
+
+    def _answer(self) -> Any:
+        try:
+            return self._connection.read_response()
+        except ResponseError as error:  # an answer: the next one follows it
+            return meaning(self.location, error) or StoreFailed(f"{self.location}: {error}")
 
     @contextmanager
     def _unbroken(self) -> Iterator[None]:
@@ -71,12 +94,16 @@ class Talk:
 
 
 class Reader:
-    """One connection for commands that change nothing, each sent before its answer is wanted."""
+    """One connection for commands that change nothing, each sent before its answer is wanted.
+
+    `breaks` counts how often the connection was lost; the answers before and after may be of two servers.
+    """
 
     def __init__(self, connection: Any, location: str) -> None:
         self._connection, self._location = connection, location
         self._retry = Retry(ExponentialBackoff(cap=5, base=0.2), RETRIES, (StoreUnavailable,))
         self._sent = False
+        self.breaks = 0
 
     def ask(self, command: Sequence[object]) -> None:
         """Send a command; the server works on it until `answer` is called with the same."""
@@ -86,16 +113,23 @@ class Reader:
             self._reconnect(error)
 
     def answer(self, command: Sequence[object]) -> Any:
-        """Give the answer to a command, sending it as often as it takes, within reason."""
+        """Return the answer to a command, sending it as often as it takes, within reason."""
         return self._retry.call_with_retry(lambda: self._answer(command), self._reconnect)
+
+    def run_id(self) -> bytes | None:
+        """Return by what the server's process is known, None where it does not say: it is no precondition."""
+        try:
+            found: bytes = self.answer(("INFO", "server"))
+        except StoreDenied:
+            return None
+        return next((line for line in found.splitlines() if line.startswith(b"run_id:")), None)
 
     def _answer(self, command: Sequence[object]) -> Any:
         if not self._sent:
             self._send(command)
-        with failures(self._location):
-            answer = self._connection.read_response()
         self._sent = False
-        return answer
+        with failures(self._location):
+            return self._connection.read_response()
 
     def _send(self, command: Sequence[object]) -> None:
         with failures(self._location):
@@ -105,23 +139,9 @@ class Reader:
     def _reconnect(self, _error: Exception) -> None:
         self._connection.disconnect()
         self._sent = False
+        self.breaks += 1
 
 
-@contextmanager
-def failures(location: str) -> Iterator[None]:
-    """Say what a Redis error means for the operator."""
-    try:
-        yield
-    except AuthenticationError as error:
-        message = f"{location} refuses the user or password: {_said(error)}. Correct the URL or the block."
-        raise StoreDenied(message) from error
-    except (BusyLoadingError, ConnectionError, TimeoutError) as error:
-        message = f"{location} does not answer: {_said(error)}. What was done so far stands; run the command again."
-        raise StoreUnavailable(message) from error
-    except RedisError as error:
-        message = f"{location} refuses the command: {_said(error)}. What was done so far stands."
-        raise StoreDenied(message) from error
-
-
-def _said(error: RedisError) -> str:
-    return str(error).rstrip(".")
+def failures(location: str) -> AbstractContextManager[None]:
+    """Turn whatever redis-py raises into our errors, which name the server by `location`."""
+    return border(location, lambda error: meaning(location, error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -9,11 +10,12 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnClause, Connection, Engine, Select, func, select, text
 
-from tasks.changes.errors import StoreDenied, StoreUnavailable
-from tasks.changes.protocols import Action, Identity, Image, Key, Outcome, foreseen
+from tasks.changes.errors import ScanBroken, StoreError
+from tasks.changes.protocols import Action, Identity, Image, Key, Outcome, Problem, foreseen
+from tasks.stores.sql_errors import Locked, RowRefused
 from tasks.stores.sql_identity import identity_of
 from tasks.stores.sql_table import Columns, columns_of
-from tasks.stores.sql_talk import Talk
+from tasks.stores.sql_talk import Server, Talk
 
 PAGE_BYTES: Final = 4 << 20
 FIRST_PAGE, MOST_ROWS = 100, 2000
@@ -23,15 +25,24 @@ BATCH: Final = 900
 NOW: Final = {"postgresql": "SELECT now()", "mysql": "SELECT UTC_TIMESTAMP(6)"}
 
 
-class Meddled(StoreDenied):
-    """Not every row of a batch was there to be rewritten."""
+UNTAKEN: Final = Problem("the database did not take the change, and gave no reason: a trigger or rule may keep it")
+LOCKED: Final = Problem("it is locked by another transaction")
+PATIENCE: Final = 10.0
+"""Seconds that a run waits, in all, for rows that others keep locked; then they are left alone."""
+WAIT: Final = 0.5
+
+Outcomes = dict[Key, Outcome | Problem]
 
 
-def outcome_of(action: Action, stands: Image | None) -> Outcome:
-    """Say what becomes of an action on a row that holds `stands` (None: there is no row)."""
-    if stands == columns_of(action.before):
+class Meddled(StoreError):
+    """Not every row of a batch was there to be rewritten, or was; all of it was taken back."""
+
+
+def outcome_of(action: Action, current: Image | None) -> Outcome:
+    """Return what becomes of an action on a row that holds `current` (None: there is no row)."""
+    if current == columns_of(action.before):
         return Outcome.DONE
-    return Outcome.ALREADY if stands == columns_of(action.after) else Outcome.CONFLICT
+    return Outcome.ALREADY if current == columns_of(action.after) else Outcome.CONFLICT
 
 
 class SqlRows:
@@ -63,6 +74,7 @@ class SqlRows:
         self._order = key if self._rowid is None else self._rowid
         self._rows = rows if self._rowid is None else rows.add_columns(self._rowid)
         self._columns = Columns(key, changed)
+        self._patience = PATIENCE
         self._worker = None if self.talk.dialect == "sqlite" else ThreadPoolExecutor(1)
         places = {one: place for place, one in enumerate(self._rows.selected_columns)}
         self._key_place, self._order_place = places[key], places[self._order]
@@ -91,16 +103,29 @@ class SqlRows:
         """Read all rows in pages of about 4 MiB, each a SELECT of its own, so that nothing is held meanwhile.
 
         The database orders the keys and finds the next page by the same rule, the collation of the key's column.
-        Raises StoreUnavailable where VACUUM numbered SQLite's rows anew meanwhile.
+        Raises ScanBroken where another server answers than before: its rows may be older, or ordered by other rules;
+        and where VACUUM numbered SQLite's rows anew meanwhile.
         """
+        server, connects = self.talk.server(), self.talk.connects
         version = self._version()
-        yield from self._pages()
+        for page in self._pages():
+            if self.talk.connects != connects:
+                connects = self.talk.connects
+                self._check_same(server)
+            yield page
+        if server:  # a pooler between may have changed servers without a break
+            self._check_same(server)
         if self._version() != version:
-            message = f"{self.talk.location} was vacuumed or altered while it was read; run it again."
-            raise StoreUnavailable(message)
+            message = f"{self.talk.location} was vacuumed or altered while it was read."
+            raise ScanBroken(message)
+
+    def _check_same(self, server: Server | None) -> None:
+        if self.talk.dialect != "sqlite" and (server is None or not server.is_same(self.talk.server())):
+            message = f"{self.talk.location} was restarted or replaced, or its connection lost, while it was read."
+            raise ScanBroken(message)
 
     def _version(self) -> int:
-        """Give a number that VACUUM changes."""
+        """Return a number that VACUUM changes."""
         return 0 if self._rowid is None else self.talk.number(text("PRAGMA schema_version"))
 
     def _pages(self) -> Iterator[Sequence[tuple[Key, Sequence[Any]]]]:
@@ -121,19 +146,22 @@ class SqlRows:
         """Give the bytes of an image's texts."""
         return sum([len(one.encode()) for one in columns_of(image).values() if isinstance(one, str)])
 
-    def apply(self, actions: Sequence[Action]) -> list[Outcome]:
-        """Rewrite the rows that hold their before-images, in one transaction.
+    def apply(self, actions: Sequence[Action]) -> list[Outcome | Problem]:
+        """Rewrite the rows that hold their before-images, in one transaction where nothing is in the way.
 
         Most often these are all of them, and a single statement does it. Raises StoreDenied for anything but a rewrite.
         """
+        outcomes: Outcomes = {}
         try:
-            with self.talk.changing() as connection:
-                self._swap(connection, actions)
-        except Meddled:
-            return self._look_and_apply(actions)
-        return [Outcome.DONE] * len(actions)
+            self._settle(actions, outcomes)
+        except StoreError as error:
+            error.outcomes = outcomes
+            if not self.talk.committing:
+                error.untouched = {action.key for action in actions if action.key not in outcomes}
+            raise
+        return [outcomes[action.key] for action in actions]
 
-    def begin(self, actions: Sequence[Action]) -> Callable[[], list[Outcome]]:
+    def begin(self, actions: Sequence[Action]) -> Callable[[], list[Outcome | Problem]]:
         """Begin to apply; a server works on it while this process gets the next batch ready."""
         if self._worker:
             return self._worker.submit(self.apply, actions).result
@@ -147,25 +175,82 @@ class SqlRows:
     def preview(self, actions: Sequence[Action]) -> list[Outcome | None]:
         """Return what rewriting would come to, from the rows as they are now."""
         names = [name for name, _ in self._places]
-        rows = self.talk.read(self._columns.reading(one.key for one in actions))
+        rows = self.talk.read(self._columns.selecting(one.key for one in actions))
         stands = {str(key): dict(zip(names, values, strict=True)) for key, *values in rows}
         return [foreseen(stands.get(str(one.key)), one.before, one.after) for one in actions]
 
-    def _look_and_apply(self, actions: Sequence[Action]) -> list[Outcome]:
+    def _settle(self, actions: Sequence[Action], outcomes: Outcomes) -> None:
+        """Find the outcome of each action; what is in the way of one costs the others a few transactions at most."""
+        try:
+            self._change(actions, outcomes)
+        except Locked:
+            self._settle_unlocked(actions, outcomes)
+        except RowRefused as refused:
+            self._settle_halves(actions, outcomes, refused, self._settle)
+
+    def _change(self, actions: Sequence[Action], outcomes: Outcomes) -> None:
+        try:
+            with self.talk.changing() as connection:
+                self._swap(connection, actions)
+        except Meddled:
+            self._look_and_change(actions, outcomes)
+        else:
+            outcomes.update((action.key, Outcome.DONE) for action in actions)
+
+    def _swap(self, connection: Connection, actions: Sequence[Action]) -> None:
+        """Rewrite rows, all of them; raise Meddled where that cannot be."""
+        if self._columns.swap(connection, actions) != len(actions):
+            raise Meddled
+
+    def _settle_halves(
+        self,
+        actions: Sequence[Action],
+        outcomes: Outcomes,
+        refused: RowRefused,
+        settle: Callable[[Sequence[Action], Outcomes], None],
+    ) -> None:
+        """Find which rows of a batch the database refuses."""
+        if len(actions) == 1:
+            outcomes[actions[0].key] = Problem(refused.reason)
+            return
+        middle = len(actions) // 2
+        settle(actions[:middle], outcomes)
+        settle(actions[middle:], outcomes)
+
+    def _settle_unlocked(self, actions: Sequence[Action], outcomes: Outcomes) -> None:
+        """Rewrite what nobody else has locked, and wait for the rest while patience lasts."""
+        self._skip_locked(actions, outcomes)
+        while (locked := [one for one in actions if outcomes[one.key] is LOCKED]) and self._patience > 0:
+            time.sleep(WAIT)
+            self._patience -= WAIT
+            self._skip_locked(locked, outcomes)
+
+    def _skip_locked(self, actions: Sequence[Action], outcomes: Outcomes) -> None:
+        try:
+            self._look_and_change(actions, outcomes, skip_locked=True)
+        except RowRefused as refused:
+            self._settle_halves(actions, outcomes, refused, self._skip_locked)
+
+    def _look_and_change(self, actions: Sequence[Action], outcomes: Outcomes, *, skip_locked: bool = False) -> None:
         """Lock the rows before they are compared, so that what is seen is what is overwritten.
 
         A transaction of ours whose commit was not answered has these locks, or is over: what it did is seen.
         """
+        found: Outcomes = {}
         with self.talk.changing() as connection:
-            stands = self._columns.lock(connection, [one.key for one in actions])
-            outcomes = [outcome_of(one, stands.get(one.key)) for one in actions]
-            pairs = zip(actions, outcomes, strict=True)
-            self._swap(connection, [one for one, outcome in pairs if outcome is Outcome.DONE])
-        return outcomes
+            keys = [one.key for one in actions]
+            current = self._columns.lock(connection, keys, skip_locked=skip_locked)
+            found.update((one.key, outcome_of(one, current.get(one.key))) for one in actions)
+            if skip_locked and len(current) < len(keys):
+                there = self._columns.look(connection, [key for key in keys if key not in current])
+                found.update(dict.fromkeys(there, LOCKED))
+            wanted = [one for one in actions if found[one.key] is Outcome.DONE]
+            swap = self._columns.swap_locked if skip_locked else self._columns.swap
+            if swap(connection, wanted) != len(wanted):
+                found.update(self._untaken(connection, wanted))
+        outcomes.update(found)
 
-    def _swap(self, connection: Connection, actions: Sequence[Action]) -> None:
-        """Rewrite rows, all of them or none."""
-        swapped = self._columns.swap(connection, actions)
-        if swapped != len(actions):
-            message = f"{self.location} rewrote {swapped} rows instead of {len(actions)}; that was taken back."
-            raise Meddled(message)
+    def _untaken(self, connection: Connection, actions: Sequence[Action]) -> Outcomes:
+        """Return which rows, though rewritten, hold what they held."""
+        current = self._columns.look(connection, [one.key for one in actions])
+        return {one.key: UNTAKEN for one in actions if current.get(one.key) == columns_of(one.before)}

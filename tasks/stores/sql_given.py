@@ -7,6 +7,7 @@ from operator import itemgetter
 from typing import Any, Final
 
 import orjson
+from pymysql.converters import escape_string
 from sqlalchemy import (
     ColumnClause,
     ColumnElement,
@@ -21,6 +22,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.mysql import CHAR
 
+from tasks.stores.sql_errors import RowRefused
+
 Element = ColumnElement[Any]
 
 # How a parameter, a JSON array of objects, becomes rows: one round trip, however many they are. SQLite has no round
@@ -29,6 +32,9 @@ ROWS: Final = {
     "postgresql": "SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS given ({})",
     "mysql": "SELECT * FROM JSON_TABLE(:rows, '$[*]' COLUMNS ({})) AS given",
 }
+STATEMENT_BYTES: Final = 8192
+"""What a statement takes besides its rows, and more."""
+BYTES_PER_CHARACTER: Final = 4
 MYSQL_TYPES: Final = {str: "LONGTEXT", int: "BIGINT"}
 # MySQL looks a key up in its index only where both sides compare alike.
 MYSQL_KEY: Final = text(
@@ -67,11 +73,33 @@ def _mysql_key(connection: Connection, key: ColumnClause[Any]) -> str:
     return found or MYSQL_TYPES[int]
 
 
-def prepared(connection: Connection, statement: Update) -> Callable[[Connection, Sequence[dict[str, Any]]], int]:
-    """Give what executes a statement that was written with `values_given`, and says how many rows it changed."""
+def prepared(
+    connection: Connection, statement: Update, location: str
+) -> Callable[[Connection, Sequence[dict[str, Any]]], int]:
+    """Return what executes a statement that was written with `values_given`, and returns how many rows it changed."""
     if connection.dialect.name in ROWS:
-        return lambda at, rows: at.execute(statement, {"rows": orjson.dumps(rows).decode()}).rowcount
+        check = _packet_check(connection, location)
+        return lambda at, rows: at.execute(statement, {"rows": check(orjson.dumps(rows).decode())}).rowcount
     # Straight to the driver, as SQLAlchemy would take as long over the rows as SQLite.
     compiled = statement.compile(dialect=connection.dialect)
     in_order = itemgetter(*compiled.positiontup or ())
     return lambda at, rows: at.exec_driver_sql(compiled.string, list(map(in_order, rows))).rowcount
+
+
+def _packet_check(connection: Connection, location: str) -> Callable[[str], str]:
+    """Return what passes on a parameter that MySQL takes, and raises RowRefused for one that would be too large.
+
+    MySQL hangs up on a larger statement, which looks as if it had gone away.
+    """
+    if connection.dialect.name != "mysql":
+        return lambda rows: rows
+    most: int = connection.exec_driver_sql("SELECT @@max_allowed_packet").scalar_one() - STATEMENT_BYTES
+
+    def check(rows: str) -> str:
+        # Escaped, a text takes at most twice as many bytes; what it really takes is looked at only where that matters.
+        if len(rows) * BYTES_PER_CHARACTER * 2 > most and len(escape_string(rows).encode()) > most:
+            said = f"it is larger than the server's max_allowed_packet of {most + STATEMENT_BYTES:,} bytes takes"
+            raise RowRefused(f"{location} refuses: {said}.", said)
+        return rows
+
+    return check

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
-import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, Final
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Engine, Executable
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy import Connection, Engine, Executable, event, text
 
-from tasks.changes.errors import BadInput, StewardError, StoreDenied, StoreUnavailable
+from tasks.changes.errors import StoreDenied, StoreUnavailable
+from tasks.stores.border import border
+from tasks.stores.sql_errors import meaning
 
 WAITS: Final = (0.2, 0.5, 1.0)
 """Seconds before a read is tried again."""
@@ -21,35 +20,47 @@ WAITS: Final = (0.2, 0.5, 1.0)
 # PostgreSQL ends one whose client sleeps, MySQL refuses what does not fit, and SQLite takes its only lock at once.
 BEGIN: Final = {
     "postgresql": "SET LOCAL lock_timeout = '1s'; SET LOCAL idle_in_transaction_session_timeout = '10s'",
-    "mysql": "SET innodb_lock_wait_timeout = 1, sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')",
+    "mysql": "SET innodb_lock_wait_timeout = 1, lock_wait_timeout = 1, "
+    "sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')",
     "sqlite": "BEGIN IMMEDIATE",
 }
-
-# Failures are known by SQLSTATE, MySQL's error number, or SQLite's error name.
-MAY_PASS: Final = re.compile(
-    r"08...|40...|53[23]..|57...|25P03|55P03"  # connection lost, deadlock, too many clients, shutdown, lock timeout
-    r"|0|1040|1053|1158|1159|1160|1161|1205|1213|1927|2003|2006|2013|4031"
-    r"|SQLITE_(BUSY|LOCKED|PROTOCOL|IOERR).*"
-)
-NO_DATABASE: Final = re.compile(r"SQLITE_(CANTOPEN.*|NOTADB)")
-ADVICE: Final = {
-    re.compile(r"28...|42501|1044|1045|1142|1143|1227|1698|3159|SQLITE_(AUTH|PERM)"): "Correct the user, password or "
-    "rights in the URL, block or file.",
-    re.compile(r"3D...|3F...|42P01|42703|1049|1054|1146"): "Is it the right database, and of a version this job knows?",
-    re.compile(r"SQLITE_ERROR"): "Is it the right database, and of a version this job knows?",
-    re.compile(r"25006|1290|1792|1836|SQLITE_READONLY.*"): "It can be read and planned for, not changed.",
-    re.compile(r"53100|1021|1114|SQLITE_FULL"): "Make room, and run the command again.",
+# By what a server is known, and since when it runs, in seconds: no privilege is needed for either.
+SERVER: Final = {
+    "postgresql": "SELECT concat_ws(' ', inet_server_addr(), inet_server_port(), pg_postmaster_start_time()), 0",
+    "mysql": "SELECT CONCAT_WS(' ', @@hostname, @@port, @@server_id, @@datadir), UNIX_TIMESTAMP()",
 }
-# libpq tells no SQLSTATE where connecting fails.
-NO_ENTRY: Final = re.compile(r"authentication|password|pg_hba|role|does not exist|permission|SSL", re.IGNORECASE)
+UPTIME: Final = "SHOW GLOBAL STATUS LIKE 'Uptime'"
+UPTIME_SLACK: Final = 2
+"""Seconds by which MySQL's start, which it tells in whole seconds of two clocks, may seem to move."""
+
+
+class Server(NamedTuple):
+    """The server, as one process, that a connection is to."""
+
+    name: str
+    started: float
+
+    def is_same(self, other: Server | None) -> bool:
+        """Whether both are the same process."""
+        return other is not None and self.name == other.name and abs(self.started - other.started) <= UPTIME_SLACK
 
 
 class Talk:
-    """A database, and how it is asked; `location` names it in messages, without secrets."""
+    """A database, and how it is asked; `location` names it in messages, without secrets.
+
+    `connects` counts its connections: where it grew, what was read before may have been another server's.
+    """
 
     def __init__(self, engine: Engine, location: str) -> None:
         self.engine, self.location = engine, location
         self.dialect = engine.dialect.name
+        self.connects = 0
+        self.committing = False
+        """Whether the last change broke when it may have been committed already."""
+        event.listen(engine, "connect", self._count)
+
+    def _count(self, *_: object) -> None:
+        self.connects += 1
 
     def read(self, statement: Executable) -> Sequence[Sequence[Any]]:
         """Run a SELECT in a transaction of its own; where the connection breaks, run it again."""
@@ -61,8 +72,19 @@ class Talk:
         return self._read(statement)
 
     def number(self, statement: Executable) -> int:
-        """Give the one number that a SELECT asks for."""
+        """Return the one number that a SELECT asks for."""
         return int(self.read(statement)[0][0])
+
+    def server(self) -> Server | None:
+        """Return which server answers, None where it is a file or does not say: that is no precondition."""
+        if self.dialect not in SERVER:
+            return None
+        try:
+            name, now = self.read(text(SERVER[self.dialect]))[0]
+            uptime = self.read(text(UPTIME))[0][1] if self.dialect == "mysql" else 0
+        except StoreDenied:
+            return None
+        return Server(name, float(now) - float(uptime))
 
     def _read(self, statement: Executable) -> Sequence[Sequence[Any]]:
         with failures(self.location), self.engine.connect() as connection:
@@ -71,49 +93,17 @@ class Talk:
     @contextmanager
     def changing(self) -> Iterator[Connection]:
         """Open a transaction: committed at the end, rolled back by an exception, either where its answer is lost."""
-        with failures(self.location), self.engine.begin() as connection:
+        self.committing = False
+        with failures(self.location, "SELECT, UPDATE"), self.engine.begin() as connection:
             connection.exec_driver_sql(BEGIN[self.dialect])
             yield connection
+            self.committing = True
+        self.committing = False
 
 
-@contextmanager
-def failures(location: str) -> Iterator[None]:
-    """Say what a database's error means for the operator.
+def failures(location: str, right: str = "SELECT") -> AbstractContextManager[None]:
+    """Turn whatever a driver raises into our errors, which name the database by `location`.
 
     The driver's error is not chained: its text may hold a record's content, and logs show the whole chain.
     """
-    try:
-        yield
-    except (SQLAlchemyError, OSError, UnicodeError) as error:
-        raise meaning(location, error) from None
-
-
-def meaning(location: str, error: Exception) -> StewardError:
-    """Turn a database's error into ours."""
-    cause = getattr(error, "orig", None) or error
-    code, said = code_of(cause), said_by(cause)
-    if NO_DATABASE.fullmatch(code):
-        return BadInput(f"{location}: {said}. Is the path right, and may this user open it? Nothing was created.")
-    if MAY_PASS.fullmatch(code) or (not code and _is_lost(error, cause, said)):
-        return StoreUnavailable(f"{location} does not answer: {said}. What was done so far stands; run it again.")
-    advice = next((text for codes, text in ADVICE.items() if codes.fullmatch(code)), "Nothing more was done.")
-    return StoreDenied(f"{location} refuses: {said}. {advice}")
-
-
-def _is_lost(error: Exception, cause: BaseException, said: str) -> bool:
-    of_server = isinstance(error, OSError | OperationalError) and not isinstance(cause, sqlite3.Error)
-    return of_server and not NO_ENTRY.search(said)
-
-
-def code_of(cause: BaseException) -> str:
-    """Give a driver's error's code, empty where it has none."""
-    if cause.args and isinstance(cause.args[0], int):  # PyMySQL
-        return str(cause.args[0])
-    return getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", None) or ""
-
-
-def said_by(cause: BaseException) -> str:
-    """Give a driver's own words, without what they quote of records."""
-    words = cause.args[1] if len(cause.args) > 1 else str(cause)
-    primary = getattr(getattr(cause, "diag", None), "message_primary", None)
-    return re.split(r"\n| with text ", str(primary or words))[0].rstrip(".")
+    return border(location, lambda error: meaning(location, error, right), chained=False)

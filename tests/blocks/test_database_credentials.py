@@ -142,6 +142,50 @@ def test_s12_a_missing_file_is_not_created(tmp_path: Path, mode: str) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgresql://h/d?channel_binding=require", {"channel_binding": "require"}),
+        ("postgresql://h/d?target_session_attrs=read-write&gssencmode=disable", {"gssencmode": "disable"}),
+        ("postgresql://h/d?keepalives_idle=60", {"keepalives_idle": "60", "tcp_user_timeout": 30_000}),
+        ("mysql://h/d?ssl-mode=REQUIRED", {"ssl": {"check_hostname": False}}),
+        ("mysql://h/d?ssl-mode=VERIFY_IDENTITY&ssl-ca=/ca", {"ssl_ca": "/ca", "ssl_verify_identity": True}),
+        ("mysql://h/d?ssl_mode=DISABLED", {"ssl_disabled": True}),
+        (
+            "mysql://h/d?ssl_verify_cert=true&ssl_ca=/ca&ssl-cert=/cert&ssl-key=/key",
+            {"ssl_cert": "/cert", "ssl_key": "/key"},
+        ),
+        ("mysql://h/d?ssl_check_hostname=true&ssl_ca=/ca", {"ssl_verify_cert": True, "ssl_verify_identity": True}),
+        ("mysql://h/d?ssl_disabled=true", {"ssl_disabled": True}),
+    ],
+)
+def test_r12_libpq_s_and_mysql_s_own_names_are_taken(url: str, expected: dict[str, Any]) -> None:
+    assert expected.items() <= opens(url).items()
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("postgresql://u:s3cret@h/d?sslfactory=org.postgresql.ssl.NonValidatingFactory", "sslfactory"),
+        ("jdbc:postgresql://h/d?user=u&password=s3cret&sslfactory=x", "sslfactory"),
+        ("jdbc:postgresql://h/d?user=u&password=s3cret&targetServerType=primary", "targetservertype"),
+        ("postgresql://u:s3cret@h/d?foo=bar", "foo"),
+        ("mysql://u:s3cret@h/d?tlsVersions=TLSv1.2", "tlsversions"),
+        ("mysql://u:s3cret@h/d?init_command=DROP", "init_command"),
+    ],
+)
+def test_r12_another_option_is_refused_by_name(url: str, name: str) -> None:
+    with pytest.raises(UnusableCredentials, match=rf"the option {name}, which is none of .*%26") as refused:
+        URL(url)
+    assert "s3cret" not in str(refused.value)
+
+
+def test_r12_what_may_be_the_end_of_a_password_is_not_named() -> None:
+    with pytest.raises(UnusableCredentials, match="an option that is none of") as refused:
+        URL("jdbc:postgresql://h/d?user=u&password=x&s3cret=y")
+    assert "s3cret" not in str(refused.value)
+
+
 UNUSABLE = [
     ("sqlite://", "in memory"),
     ("sqlite::memory:", "in memory"),
@@ -156,7 +200,10 @@ UNUSABLE = [
     ("postgresql://u:s3cret@h/a/b", "one database"),
     ("jdbc:postgresql://h1:1,h2:2/d?user=u&password=s3cret", "one host"),
     ("jdbc:postgresql://h/d?user=u&password=x&s3cret", "none of .*%26"),
-    ("jdbc:postgresql://h/d?user=u&password=s3cret&gssEncMode=disable", "none of .*sslmode"),
+    (
+        "jdbc:postgresql://h/d?user=u&password=s3cret&targetServerType=any",
+        "option targetservertype, .*none of .*sslmode",
+    ),
     ("jdbc:mysql://h/d?password=s3cret&allowMultiQueries=true", "none of .*ssl_ca"),
     ("jdbc:mysql://h/d?password=s3cret&sslMode=sometimes", "one of .*verify-ca"),
     ("jdbc:mysql://h/d?password=s3cret&sslMode=VERIFY_IDENTITY", "must have ssl_ca"),

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from redis import Connection, Redis, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import AuthenticationError
 
+from blocks.errors import UnusableCredentials
 from blocks.redis_credentials import RedisCredentials
 from tests.blocks.as_a_block import AsABlock
 
@@ -110,6 +111,47 @@ def test_a_bad_url_says_the_right_form_and_not_the_secret(url: str) -> None:
             make(url)
         assert "rediss:// for TLS" in str(error.value)
         assert "s3cret" not in f"{error.value} {error.value!r}"
+
+
+def given(url: str) -> dict[str, Any]:
+    """Give what redis-py is given for a URL."""
+    found: dict[str, Any] = RedisCredentials.from_argument(url).get_client().connection_pool.connection_kwargs
+    return found
+
+
+@pytest.mark.parametrize("word", ["CERT_NONE", "none", "None"])
+def test_r3_celery_s_spelling_is_taken(word: str) -> None:
+    assert given(f"rediss://h:6380/0?ssl_cert_reqs={word}")["ssl_cert_reqs"] == "none"
+    assert given("rediss://h?ssl_cert_reqs=CERT_REQUIRED&ssl_ca_certs=/ca")["ssl_ca_certs"] == "/ca"
+
+
+def test_r4_what_other_programs_want_of_a_server_is_not_used() -> None:
+    options = given("redis://h/0?decode_responses=True&max_connections=1&health_check_interval=30&client_name=me")
+    assert not options.get("decode_responses")
+    assert not {"max_connections", "health_check_interval"} & options.keys()
+    assert (options["client_name"], options["socket_timeout"], options["protocol"]) == ("me", 30, 2)
+    assert given("redis://h?protocol=3&socket_timeout=5")["socket_timeout"] == 5.0
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("redis://u:s3cret@h?ssl=true", "option ssl, which is none of client_name, db, .*ssl_ca_certs"),
+        ("redis://h?password=s3cret&more=x", "an option that is none of"),
+        ("redis://u:s3cret@h?ssl_cert_reqs=none", "option ssl_cert_reqs goes with rediss://"),
+        ("rediss://u:s3cret@h?ssl_cert_reqs=maybe", "ssl_cert_reqs must be one of none, optional, required"),
+        ("redis://u:s3cret@h?socket_timeout=soon", "option socket_timeout has a value"),
+        ("redis+sentinel://:s3cret@h:26379/mymaster/0", r"redis\+sentinel:// is the URL of a Sentinel.*master itself"),
+        ("rediss+cluster://:s3cret@h:6379", r"rediss\+cluster:// is the URL of a Cluster.*node where the hash lies"),
+        ("redis-sentinel://:s3cret@h:26379/0", "is the URL of a Sentinel"),
+    ],
+)
+def test_k4_an_option_or_server_that_is_not_known_is_named(url: str, why: str) -> None:
+    with pytest.raises(UnusableCredentials, match=why) as refused:
+        RedisCredentials.from_argument(url)
+    with pytest.raises(ValidationError, match=why) as in_the_form:
+        RedisCredentials(url=url)
+    assert "s3cret" not in f"{refused.value} {in_the_form.value} {in_the_form.value!r}"
 
 
 @pytest.mark.parametrize(

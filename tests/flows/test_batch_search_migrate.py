@@ -333,7 +333,7 @@ def test_a_server_gone_for_good_fails_the_run_and_the_next_run_ends_it(
         proxy.drop_all()
 
     at_commit(3, leave)
-    with pytest.raises(StoreUnavailable, match=r"does not answer.*What was done so far stands") as failed:
+    with pytest.raises(StoreUnavailable, match=r"does not answer.*changes were made before that") as failed:
         searches.migrate()
     report = failed.value.report
     assert report

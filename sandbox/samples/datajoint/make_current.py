@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 import datajoint as dj
 import numpy as np
-from pymysql import converters  # type: ignore[import-untyped]
+from pymysql import converters
 
 SESSION = """
 subject : int32

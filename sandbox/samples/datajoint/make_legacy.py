@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 
 import datajoint as dj
 import numpy as np
-from pymysql import ProgrammingError  # type: ignore[import-untyped]
+from pymysql import ProgrammingError
 
 ODD = ["notes.v2.tar.gz", "a b.txt", "été & <b>.txt", "CAPS.CSV", "plain", ".hidden"]
 UNSTORABLE = "100%.csv"  # it is uploaded before DataJoint stumbles over its name

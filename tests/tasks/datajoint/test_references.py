@@ -140,13 +140,15 @@ def test_p7_a_codec_of_ones_own_is_read_where_it_is_declared(schema: Any, commen
     assert covers(found, f"{OBJECT}/.zattrs") == ("@" in comment)
 
 
-def test_a8_a_missing_schema_stops_the_run(schema: Any) -> None:
+def test_a8_r14_a_missing_schema_stops_the_run_and_the_grant_is_the_database_s_own(schema: Any) -> None:
     schema.column()
     missing = Source(
         name="lab server", engine=schema.engine, schemas=(schema.name, "nowhere"), stores=frozenset({"main"})
     )
-    with pytest.raises(SourceUnreadable, match="no schema nowhere on lab server"):
+    with pytest.raises(SourceUnreadable, match="no schema nowhere on lab server") as refused:
         known(missing)
+    r14 = 'GRANT USAGE ON SCHEMA "nowhere" TO …' if schema.is_postgres else "GRANT SELECT ON `nowhere`.* TO …"
+    assert r14 in str(refused.value)
 
 
 def test_a8_a_schema_without_the_declared_store_stops_the_run(schema: Any) -> None:

@@ -3,10 +3,11 @@
 import threading
 import time
 import traceback
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,11 +16,15 @@ from sqlalchemy import Engine, Integer, String, Text, column, event, select, tab
 from sqlalchemy.exc import OperationalError
 
 from blocks.database_credentials import DatabaseCredentials
-from sandbox import ChaosProxy
-from tasks.changes.errors import BadInput, StewardError, StoreDenied, StoreUnavailable
-from tasks.changes.protocols import Action, Outcome, Replace
+from sandbox import KINDS, ChaosProxy
+from sandbox.finding import Installed, find
+from sandbox.running import stop
+from sandbox.starting import start
+from tasks.changes.errors import BadInput, ScanBroken, StewardError, StoreDenied, StoreFailed, StoreUnavailable
+from tasks.changes.protocols import Action, Keep, Outcome, Problem, Replace
 from tasks.stores import sql, sql_talk
 from tasks.stores.sql import SqlRows
+from tests.conftest import SANDBOX
 
 DONE, ALREADY, CONFLICT = Outcome.DONE, Outcome.ALREADY, Outcome.CONFLICT
 NOTE = table("note", column("id", String), column("text", Text), column("other", Text))
@@ -36,6 +41,7 @@ COLLATIONS = {
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read again without the waits between."""
     monkeypatch.setattr(sql_talk, "WAITS", (0, 0, 0))
+    monkeypatch.setattr(sql, "PATIENCE", 0)
 
 
 def opened(url: str, **options: Any) -> SqlRows:
@@ -363,20 +369,109 @@ def test_what_an_unanswered_transaction_did_is_waited_for(store: SqlRows, notes:
     assert notes["row"] == "new"
 
 
-def test_a_row_that_others_lock_for_long_holds_nobody_up(database_url: str, notes: Notes) -> None:
-    quick = {"timeout": 0.2} if database_url.startswith("sqlite") else {}
-    store = opened(database_url, **quick)
+@SERVERS
+@pytest.mark.parametrize("n", [3, 900])
+def test_d5_a_row_that_others_lock_for_long_costs_that_row(store: SqlRows, notes: Notes, n: int) -> None:
+    rows = {f"{i:03}": "old" for i in range(n)}
+    notes.fill(rows)
+    with notes.engine.connect() as other:
+        other.execute(text("UPDATE note SET text = 'mine' WHERE id = '002'"))
+        began = time.monotonic()
+        outcomes = store.apply([rewrite(key, "old", "new") for key in rows])
+        assert time.monotonic() - began < 5
+        other.rollback()
+    assert dict(zip(rows, outcomes, strict=True)) == dict.fromkeys(rows, DONE) | {"002": sql.LOCKED}
+    assert "locked" in sql.LOCKED.reason
+    assert notes.all() == dict.fromkeys(rows, "new") | {"002": "old"}
+
+
+@SERVERS
+def test_d5_a_row_that_is_given_back_in_time_is_done(
+    database_url: str, notes: Notes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql, "PATIENCE", 5)
     notes.fill({f"{i}": "old" for i in range(3)})
+    store = opened(database_url)
     with notes.engine.connect() as other:
         other.execute(text("UPDATE note SET text = 'mine' WHERE id = '2'"))
-        began = time.monotonic()
-        with pytest.raises(StoreUnavailable, match=r"(?i)lock"):
-            store.apply([rewrite(f"{i}", "old", "new") for i in range(3)])
-        assert time.monotonic() - began < 3
-        other.rollback()
-    notes["1"] = "theirs"  # its lock was given back
-    assert store.apply([rewrite(f"{i}", "old", "new") for i in range(3)]) == [DONE, CONFLICT, DONE]
+        threading.Timer(1.5, other.rollback).start()
+        assert store.apply([rewrite(f"{i}", "old", "new") for i in range(3)]) == [DONE] * 3
     store.talk.engine.dispose()
+
+
+@SERVERS
+def test_d5_a_table_that_is_locked_as_a_whole_is_waited_for(store: SqlRows, notes: Notes) -> None:
+    notes["1"] = "old"
+    with notes.engine.connect() as other:
+        mysql = notes.engine.dialect.name == "mysql"
+        other.execute(text("LOCK TABLES note WRITE" if mysql else "LOCK TABLE note"))
+        with pytest.raises(StoreUnavailable, match=r"(?i)lock") as failed:
+            store.apply([rewrite("1", "old", "new")])
+        assert set(failed.value.untouched) == {"1"}
+        other.execute(text("UNLOCK TABLES" if mysql else "SELECT 1"))
+    assert store.apply([rewrite("1", "old", "new")]) == [DONE]
+
+
+def test_a_file_that_others_write_to_for_long_is_not_waited_for(file: Notes) -> None:
+    store = opened(file_of(file), timeout=0.2)
+    with file.engine.connect() as other:
+        other.execute(text("UPDATE note SET text = 'mine' WHERE id = '002'"))
+        with pytest.raises(StoreUnavailable, match=r"database is locked") as failed:
+            store.apply([rewrite("001", "old", "new")])
+        assert set(failed.value.untouched) == {"001"}
+        other.rollback()
+    assert store.apply([rewrite("001", "old", "new")]) == [DONE]
+
+
+TRIGGERS = {
+    "postgresql": (
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "IF NEW.id LIKE '%7' THEN RETURN NULL; END IF; "
+        "IF NEW.id = '013' THEN RAISE EXCEPTION 'thirteen is not for sale'; END IF; RETURN NEW; END $$",
+        "CREATE TRIGGER refuse BEFORE UPDATE ON note FOR EACH ROW EXECUTE FUNCTION refuse()",
+    ),
+    "mysql": (
+        "CREATE TRIGGER refuse BEFORE UPDATE ON note FOR EACH ROW IF NEW.id = '013' THEN "
+        "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'thirteen is not for sale'; END IF",
+    ),
+    "sqlite": (
+        "CREATE TRIGGER refuse BEFORE UPDATE ON note WHEN NEW.id = '013' "
+        "BEGIN SELECT RAISE(ABORT, 'thirteen is not for sale'); END",
+        "CREATE TRIGGER ignore BEFORE UPDATE ON note WHEN NEW.id LIKE '%7' BEGIN SELECT RAISE(IGNORE); END",
+    ),
+}
+
+
+def test_d6_rows_that_a_trigger_refuses_or_keeps_are_problems_and_the_rest_is_done(
+    store: SqlRows, notes: Notes
+) -> None:
+    dialect = notes.engine.dialect.name
+    rows = {f"{i:03}": "old" for i in range(200)}
+    notes.fill(rows)
+    with notes.engine.begin() as connection:
+        for statement in TRIGGERS[dialect]:
+            connection.exec_driver_sql(statement.replace("%", "%%") if dialect == "postgresql" else statement)
+    outcomes = dict(zip(rows, store.apply([rewrite(key, "old", "new") for key in rows]), strict=True))
+    kept = {key for key in rows if key.endswith("7") and dialect != "mysql"}
+    assert isinstance(refused := outcomes.pop("013"), Problem)
+    assert "thirteen is not for sale" in refused.reason
+    assert {key for key, outcome in outcomes.items() if outcome is not DONE} == kept
+    assert {outcomes[key] for key in kept} <= {sql.UNTAKEN}
+    assert notes.all() == dict.fromkeys(rows, "new") | dict.fromkeys({"013", *kept}, "old")
+
+
+@pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)
+def test_d6_a_row_that_is_too_large_for_the_server_is_a_problem(store: SqlRows, notes: Notes) -> None:
+    """Rows that are too large only together are done."""
+    most = notes.run("SELECT @@max_allowed_packet")[0][0]
+    notes.run("ALTER TABLE note MODIFY text longtext")
+    notes.fill({f"{i}": "old" for i in range(8)})
+    afters = {f"{i}": '"' * (most // 8) for i in range(7)} | {"7": "x" * most}
+    outcomes = store.apply([rewrite(key, "old", after) for key, after in afters.items()])
+    assert outcomes[:7] == [DONE] * 7
+    assert isinstance(outcomes[7], Problem)
+    assert "max_allowed_packet" in outcomes[7].reason
+    assert notes.run("SELECT length(text) FROM note ORDER BY id") == [(most // 8,)] * 7 + [(3,)]
 
 
 def test_no_update_of_a_concurrent_writer_is_lost(toys: Any, store: SqlRows, notes: Notes) -> None:
@@ -394,19 +489,21 @@ def test_no_update_of_a_concurrent_writer_is_lost(toys: Any, store: SqlRows, not
 
 
 @SERVERS
-def test_what_does_not_fit_is_refused_and_not_cut_off(database_url: str, notes: Notes) -> None:
+def test_d6_what_does_not_fit_is_refused_and_not_cut_off(database_url: str, notes: Notes) -> None:
     notes.run("DROP TABLE note", "CREATE TABLE note (id varchar(9) PRIMARY KEY, text varchar(5), other text)")
     if "mysql" in database_url:
         notes.run("SET GLOBAL sql_mode = ''")
     store = opened(database_url)
     try:
         notes.fill({"1": "old", "2": "old"})
-        with pytest.raises(StoreDenied, match="too long"):
-            store.apply([rewrite("1", "old", "new"), rewrite("2", "old", "too long")])
+        outcomes = store.apply([rewrite("1", "old", "new"), rewrite("2", "old", "too long")])
     finally:
         if "mysql" in database_url:
             notes.run("SET GLOBAL sql_mode = DEFAULT")
-    assert notes.all() == {"1": "old", "2": "old"}
+    assert outcomes[0] is DONE
+    assert isinstance(outcomes[1], Problem)
+    assert "too long" in outcomes[1].reason
+    assert notes.all() == {"1": "new", "2": "old"}
     store.talk.engine.dispose()
 
 
@@ -441,7 +538,7 @@ def test_a_connection_cut_at_commit_is_settled_by_reading(
     actions = [rewrite(key, "old", "new") for key in rows]
     proxy.cut_how = how
     event.listen(through.talk.engine, "commit", lambda _: setattr(proxy, way, 0), once=True)
-    with pytest.raises(StoreUnavailable, match=r"does not answer: .*What was done so far stands"):
+    with pytest.raises(StoreUnavailable, match=r"does not answer: .*Run the command again"):
         through.apply(actions)
     assert proxy.cuts == 1
     assert through.apply(actions) == [then] * 100
@@ -479,6 +576,108 @@ def test_a_scan_goes_on_where_the_connection_broke(through: SqlRows, notes: Note
     seen += [record for page in pages for record in page]
     assert proxy.cuts == 1
     assert [key for key, _ in seen] == list(rows)
+
+
+def broken_at(store: SqlRows, number: int, fault: Callable[[], object]) -> Callable[[], int]:
+    """Break the `number`th request that is sent from now on; returns what counts the requests."""
+    sent = 0
+
+    def count(*_: object) -> None:
+        nonlocal sent
+        sent += 1
+        if sent == number:
+            fault()
+
+    event.listen(store.talk.engine, "before_cursor_execute", count)
+    event.listen(store.talk.engine, "commit", count)
+    return lambda: sent
+
+
+@SERVERS
+@pytest.mark.parametrize("way", ["cut_up", "cut_down"])
+def test_b1_broken_at_each_request_in_turn_what_counts_as_done_is_done(
+    through: SqlRows, notes: Notes, proxy: ChaosProxy, way: str
+) -> None:
+    """A batch of which one row is refused takes many transactions."""
+    rows = {f"{i:03}": "old" for i in range(11, 15)}
+    actions = [rewrite(key, "old", "new") for key in rows]
+    with notes.engine.begin() as connection:
+        for statement in TRIGGERS[notes.engine.dialect.name]:
+            connection.exec_driver_sql(statement.replace("%", "%%").replace("%%7", "nobody"))
+    number, requests, lost = 0, 1, 0
+    while number < requests:
+        number += 1
+        notes.run("DELETE FROM note")
+        notes.fill(rows)
+        store = opened(through.talk.engine.url.render_as_string(hide_password=False))
+        store.count()
+        sent = broken_at(store, number, lambda: setattr(proxy, way, 0))
+        try:
+            outcomes = dict(zip(rows, store.apply(actions), strict=True))
+        except StoreUnavailable as failed:
+            outcomes, untouched = dict(failed.outcomes), set(failed.untouched)
+            lost += 1
+            made = {key for key, value in notes.all().items() if value == "new"}
+            assert {key for key, outcome in outcomes.items() if outcome is DONE} <= made
+            assert not untouched & made
+            assert made <= rows.keys() - untouched
+            outcomes |= dict(zip(rows, store.apply(actions), strict=True))
+        requests = max(requests, sent())
+        assert [key for key, outcome in outcomes.items() if isinstance(outcome, Problem)] == ["013"]
+        assert notes.all() == dict.fromkeys(rows, "new") | {"013": "old"}
+        store.talk.engine.dispose()
+    assert lost >= 10
+
+
+@pytest.fixture
+def other_postgres(pytestconfig: pytest.Config) -> Iterator[str]:
+    """A second PostgreSQL."""
+    kind = KINDS["postgres"]
+    found = find(kind)
+    assert isinstance(found, Installed)
+    running = start(kind, found, pytestconfig.stash[SANDBOX].folder / f"postgres-{uuid4().hex}.json")
+    yield running.url
+    stop(running)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_failover_to_a_replica_that_lags_begins_the_scan_again(
+    toys: Any, through: SqlRows, notes: Notes, proxy: ChaosProxy, other_postgres: str
+) -> None:
+    """Without that, rows that were read as done already would be overlooked."""
+    replica = DatabaseCredentials.from_argument(other_postgres).get_client()
+    name = through.talk.engine.url.database
+    with replica.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    lagging = Notes(f"{other_postgres.rpartition('/')[0]}/{name}")
+    lagging.fill({f"{i:04}": "old" for i in range(4_000)})
+    notes.fill({f"{i:04}": "new" for i in range(4_000)})
+    judged = []
+
+    def judge(key: Any, row: Any) -> Any:
+        judged.append(key)
+        if len(judged) == 1_000:
+            proxy._server = ("127.0.0.1", urlsplit(other_postgres).port or 0)
+            proxy.drop_all()
+        return Replace({"text": "new"}, "turned") if row[1] == "old" else Keep("as it should be")
+
+    plan = toys.plan(through, judge)
+    assert (plan.counts.scanned, plan.counts.planned) == (4_000, 4_000)
+    assert len(judged) > 4_000
+    lagging.engine.dispose()
+    replica.dispose()
+
+
+@SERVERS
+def test_the_same_server_is_known_by_every_connection(through: SqlRows, proxy: ChaosProxy) -> None:
+    server = through.talk.server()
+    assert server
+    connects = through.talk.connects
+    proxy.drop_all()
+    assert server.is_same(through.talk.server())
+    assert through.talk.connects > connects
+    assert not server.is_same(None)
+    assert not server.is_same(server._replace(started=server.started + 60))
 
 
 @SERVERS
@@ -546,6 +745,63 @@ def test_no_error_holds_what_a_row_held(store: SqlRows, notes: Notes) -> None:
     assert "s3cret" not in "".join(traceback.format_exception(failed.value))
 
 
+@SERVERS
+def test_n4_n9_the_right_that_lacks_is_named(user: str, notes: Notes) -> None:
+    notes["1"] = "old"
+    store = opened(user)
+    with pytest.raises(StoreDenied, match=r"The right that lacks: GRANT .*UPDATE.* ON .*note.* TO ") as denied:
+        store.apply([rewrite("1", "old", "new")])
+    assert set(denied.value.untouched) == {"1"}
+    name = urlsplit(user).username
+    notes.run(f"REVOKE SELECT ON note FROM {name}" + ("@'%'" if "mysql" in user else ""))
+    with pytest.raises(StoreDenied, match=r"(The right that lacks: GRANT SELECT ON .*note|Access denied)"):
+        list(store.scan())
+    store.talk.engine.dispose()
+
+
+@pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)
+def test_n22_a_password_that_was_not_given_is_bad_input(user: str) -> None:
+    with pytest.raises(BadInput, match=r"asks for a password: .*Give one in the URL"):
+        opened(user.replace(":s3cret", "")).count()
+
+
+@pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)
+def test_r5_a_user_of_ed25519_may_come_in(database_url: str, notes: Notes) -> None:
+    name, server = f"u{time.time_ns()}", urlsplit(database_url)
+    installed = notes.run("SELECT count(*) FROM information_schema.plugins WHERE plugin_name = 'ed25519'")[0][0]
+    if not installed:
+        notes.run("INSTALL SONAME 'auth_ed25519'")
+    notes.run(f"CREATE USER {name}@'%' IDENTIFIED VIA ed25519 USING PASSWORD('s3cret')")
+    notes.run(f"GRANT SELECT ON note TO {name}@'%'")
+    store = opened(f"mysql://{name}:s3cret@{server.hostname}:{server.port}{server.path}")
+    assert store.count() == 0
+    store.talk.engine.dispose()
+    notes.run(f"DROP USER {name}@'%'")
+
+
+@pytest.mark.parametrize("error", [RuntimeError, TypeError, AttributeError])
+@pytest.mark.parametrize("at", ["do_connect", "before_cursor_execute", "commit"])
+def test_k4_whatever_the_driver_raises_is_one_of_our_errors(
+    database_url: str, notes: Notes, at: str, error: type[Exception]
+) -> None:
+    notes["1"] = "old"
+    store = opened(database_url)
+
+    def broken(*_: object, **__: object) -> None:
+        raise error("out of the blue")
+
+    event.listen(store.talk.engine, at, broken)
+    uses: list[Callable[[], object]] = [lambda: store.apply([rewrite("1", "old", "new")])]
+    if at != "commit":
+        uses.append(lambda: list(store.scan()))
+    for use in uses:
+        with pytest.raises(StoreFailed, match=rf"#note: {error.__name__}: out of the blue$") as failed:
+            use()
+        assert failed.value.exit_status == 1
+    store.talk.engine.dispose()
+    assert notes["1"] == "old"
+
+
 # ------------------------------------------------------------------------------------------------------- SQLite
 
 
@@ -604,7 +860,7 @@ def test_rows_numbered_anew_meanwhile_are_not_overlooked(file: Notes, monkeypatc
     next(pages)
     with file.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM"))
-    with pytest.raises(StoreUnavailable, match=r"here#note was vacuumed .*run it again"):
+    with pytest.raises(ScanBroken, match=r"here#note was vacuumed "):
         list(pages)
 
 
