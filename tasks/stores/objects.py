@@ -78,11 +78,16 @@ class Objects(ObjectStore):
 
     def listed(self, keys: Range) -> Iterator[Page]:
         """List the objects of a range; what the listing holds before and behind it is not read."""
-        after = just_before(keys.first) if keys.first != keys.prefix else None
-        for page in self._bucket.pages(keys.prefix, after):
-            yield [record for record in page if keys.holds(record[0])]
-            if page and keys.ends_before(page[-1][0]):
-                return
+        tidy = tidied(keys.prefix)
+        after = just_before(keys.first) if keys.first != keys.prefix == tidy else None
+        with border(self.location, lambda _: None):
+            for page in self._bucket.pages(keys.prefix, after):
+                if keys.prefix == tidy:
+                    yield [record for record in page if keys.holds(record[0])]
+                else:
+                    yield [record for record in page if keys.holds(_as_asked(record[0], keys.prefix, tidy))]
+                if page and keys.ends_before(_as_asked(page[-1][0], keys.prefix, tidy)):
+                    return
 
     def begin(self, actions: Sequence[Action]) -> Callable[[], list[Outcome | Problem]]:
         """Begin to apply a batch; calling the result waits for the outcomes."""
@@ -119,6 +124,16 @@ class Objects(ObjectStore):
         if not self._asked:
             self._bucket.check_may_delete(key)
         self._asked = True
+
+
+def tidied(prefix: str) -> str:
+    """Return a prefix as servers have it that keep objects in folders: without empty steps, and those on the spot."""
+    return "".join(f"{part}/" for part in prefix.split("/")[:-1] if part not in ("", ".")) + prefix.rpartition("/")[2]
+
+
+def _as_asked(key: str, prefix: str, tidy: str) -> str:
+    """Return a key with the prefix that was asked for, where the server tidied it."""
+    return key if key.startswith(prefix) or not key.startswith(tidy) else prefix + key.removeprefix(tidy)
 
 
 def _evenly(keys: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import ssl
 from contextlib import AbstractContextManager
-from http.client import BadStatusLine
 from typing import Final
 from xml.etree.ElementTree import ParseError
 
 from minio.error import InvalidResponseError, S3Error, ServerError
 from urllib3.exceptions import HTTPError
 
+from blocks.errors import UnusableCredentials
+from blocks.object_store_retries import TLS_THERE, misconfigured
 from tasks.changes.errors import StewardError, StoreDenied, StoreUnavailable
 from tasks.changes.protocols import Outcome
 from tasks.stores.border import border
@@ -47,8 +47,6 @@ ADVICE: Final = {
     "SignatureDoesNotMatch": "the secret key is wrong. Correct the URL, block or file.",
 }
 """Errors of the whole connection: whatever is asked next, the answer is the same."""
-TLS_TO_PLAIN: Final = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
-TLS_ALERT: Final = "\x15\x03"
 
 
 class NotOffered(StoreDenied):
@@ -100,6 +98,8 @@ def failures(location: str, right: str = "") -> AbstractContextManager[None]:
 def _meaning(location: str, error: Exception, right: str) -> StewardError | None:
     if isinstance(error, S3Error):
         return said(location, error.code, error.message, error.response.status, right)
+    if isinstance(error, UnusableCredentials):
+        return StoreDenied(str(error))
     if isinstance(error, InvalidResponseError):
         return _not_s3(location, error, right)
     if isinstance(error, ParseError):
@@ -114,45 +114,12 @@ def _meaning(location: str, error: Exception, right: str) -> StewardError | None
 def _not_s3(location: str, error: InvalidResponseError, right: str) -> StewardError:
     status: int = getattr(error, "_code", 0)  # the SDK has no other way to tell
     if "HTTPS" in str(error):  # as Go's and nginx's servers answer to plain HTTP
-        return StoreDenied(f"{location}: {PLAIN_TO_TLS}")
+        return StoreDenied(f"{location}: {TLS_THERE}")
     if is_busy(None, status) or is_denied(None, status) or is_not_offered(None, status):
         return said(location, f"status {status}", "no reason given", status, right)
     return StoreDenied(
         f"{location} does not answer as S3 does, status {status}. Is it an S3 endpoint, and of that region?"
     )
-
-
-TLS_TO_NO_TLS: Final = (
-    "the server speaks no TLS. Say secure = false in the file, no TLS in the block, or http:// in the URL."
-)
-PLAIN_TO_TLS: Final = "the server speaks TLS. Say secure = true in the file, TLS in the block, or https:// in the URL."
-
-
-def misconfigured(error: BaseException) -> str | None:
-    """Return what is wrong with the settings where they, and not the network, broke a connection; else None."""
-    for cause in _causes(error):
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return (
-                f"its certificate is not trusted: {cause.verify_message}. Where it is of a CA of your own, set "
-                "SSL_CERT_FILE to that CA's certificate."
-            )
-        if isinstance(cause, ssl.SSLError) and any(name in str(cause) for name in TLS_TO_PLAIN):
-            return TLS_TO_NO_TLS
-        if isinstance(cause, BadStatusLine) and TLS_ALERT in str(cause):
-            return PLAIN_TO_TLS
-    return None
-
-
-def _causes(error: BaseException | None) -> list[BaseException]:
-    """Return an exception with those that it was made of."""
-    found: list[BaseException] = []
-    waiting = [error]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, BaseException) and one not in found:
-            found.append(one)
-            waiting += [one.__cause__, getattr(one, "reason", None), *(arg for arg in one.args if arg is not one)]
-    return found
 
 
 def _reason(error: Exception) -> str:
