@@ -236,7 +236,9 @@ class Bucket:
             names = busy
             errors = self._errors_of([one for one in objects if one.name in names], right)
             busy = {name for name, error in errors.items() if is_busy(error.code)}
-            yield self._results(names - busy, errors, right)
+            results = self._results(names - busy, errors, right)
+            # What is gone now went with the first request, whatever its answer was.
+            yield {name: Outcome.DONE if result is Outcome.ALREADY else result for name, result in results.items()}
         yield {name: _problem(errors[name], right) for name in busy}
 
     def _errors_of(self, objects: Sequence[DeleteObject], right: str) -> dict[str, DeleteError]:
