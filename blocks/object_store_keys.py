@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Final
 
 from minio.credentials.credentials import Credentials
@@ -29,9 +30,10 @@ class NamedProvider(Provider):
         """Return the keys, or raise UnusableCredentials."""
         try:
             return self._inner.retrieve()
-        except Exception as error:  # the SDK's raises whatever happens to it
-            message = f"There are no keys for {self._location}: {self._source} gives none: {error}"
-            raise UnusableCredentials(message) from error
+        except Exception as error:  # noqa: BLE001  # the SDK's raises whatever happens to it
+            said = re.sub(r"\?\S+", "", str(error))  # a token is a part of the address that was asked
+            message = f"There are no keys for {self._location}: {self._source} gives none: {said}"
+            raise UnusableCredentials(message) from None
 
 
 def provider_from_environment(location: str, region: str) -> Provider:

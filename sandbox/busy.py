@@ -15,8 +15,9 @@ OUR_OWN = {"transfer-encoding", "connection", "content-length"}
 class BusyProxy:
     """Forward 127.0.0.1:`port` to a server, whose answers it passes on as they are.
 
-    The next `busy` requests (of a method of `busy_with`) get `answer` from us, a status and a body, by default 503
-    SlowDown, and the server does not see them. `refused` counts those, `passed` the others, `passed_with` by method.
+    The next `busy` requests (of a method of `busy_with`, whose path has `busy_where` in it) get `answer` from us, a
+    status and a body, by default 503 SlowDown, and the server does not see them. `refused` counts those, `passed` the
+    others, `passed_with` by method.
 
     `cut_at`: the request, counted from 1 and of any method, that loses its connection; `cut_before` says whether the
     server never sees it, or has answered it. `cuts` counts them. `alter` makes of a request's method, path and body,
@@ -26,6 +27,7 @@ class BusyProxy:
     def __init__(self, host: str, port: int) -> None:
         self.busy = self.refused = self.passed = 0
         self.busy_with = {"GET", "HEAD", "PUT", "POST", "DELETE"}
+        self.busy_where = ""
         self.answer = 503, SLOW_DOWN
         self.passed_with: Counter[str] = Counter()
         self.requests = self.cuts = 0
@@ -54,10 +56,10 @@ class BusyProxy:
             self.cuts += cut
         return cut
 
-    def refuses(self, method: str) -> bool:
+    def refuses(self, method: str, path: str) -> bool:
         """Say whether we answer this request, and count it."""
         with self._lock:
-            refuse = self.busy > 0 and method in self.busy_with
+            refuse = self.busy > 0 and method in self.busy_with and self.busy_where in path
             self.busy -= refuse
             self.refused += refuse
             self.passed += not refuse
@@ -80,7 +82,7 @@ class _Handler(BaseHTTPRequestHandler):
         if cut and self.proxy.cut_before:
             self.close_connection = True
             return
-        if self.proxy.refuses(self.command):
+        if self.proxy.refuses(self.command, self.path):
             status, body = self.proxy.answer
             self._answer(status, [("Content-Type", "application/xml")], body)
             return

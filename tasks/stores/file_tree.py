@@ -146,6 +146,7 @@ def move(name: str, source: int, target: int) -> bool:
         here, there = (os.stat(name, dir_fd=one, follow_symlinks=False) for one in (source, target))
         if not (os.path.samestat(here, there) or _is_copy(here, there)):
             return False
+        _remove_part(name, target)
     except OSError as error:
         if error.errno == errno.EXDEV:
             return _move_across(name, source, target)
@@ -164,16 +165,25 @@ def _is_copy(here: os.stat_result, there: os.stat_result) -> bool:
     return here.st_dev != there.st_dev and object_of_stat(here) == object_of_stat(there)
 
 
+def part_of(name: str) -> str:
+    """Return the name of a copy that is not whole yet: the same for the next run, where this one dies."""
+    return f".steward-{sha256(os.fsencode(name)).hexdigest()[:16]}"
+
+
+def _remove_part(name: str, folder: int) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(part_of(name), dir_fd=folder)
+
+
 def _move_across(name: str, source: int, target: int) -> bool:
     """Copy a file to another file system, synced, then remove it, unless it has changed meanwhile."""
-    part = f".steward-{sha256(os.fsencode(name)).hexdigest()[:16]}"  # the same for the next run, where this one dies
+    part = part_of(name)
     try:
         copied = _copy(name, source, part, target)
         if not _rename_to_new(part, name, target):
             return False
     finally:
-        with suppress(FileNotFoundError):
-            os.unlink(part, dir_fd=target)
+        _remove_part(name, target)
     os.fsync(target)
     if stands(name, source) != copied:
         os.unlink(name, dir_fd=target)

@@ -72,6 +72,11 @@ class Objects(ObjectStore):
         """
         return self._bucket.versioned()
 
+    @property
+    def keeps_versions_perhaps(self) -> bool:
+        """Whether what is deleted may stay as an old version, and nobody says."""
+        return self._mode == "delete" and self.versioned is None
+
     def weigh(self, image: Image) -> int:
         """Return the object's bytes; 0 where they stay in the bucket, moved aside or as an old version."""
         return 0 if "versions" not in fields_of(image) and self.versioned else super().weigh(image)

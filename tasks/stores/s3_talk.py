@@ -134,8 +134,12 @@ class Bucket:
     def _page_of_some_size(self, prefix: str, after: str | None, token: str | None, most: int) -> Listed:
         """Ask for a page; where it cannot be read, as some server's that ends at an odd key, for a smaller one."""
         for size in filter(None, (most, most - 1)):
-            with suppress(SourceUnreadable):
+            try:
                 return self._page_after(prefix, after, token, size)
+            except ListingBroken:
+                raise
+            except SourceUnreadable:  # perhaps a smaller one can be
+                continue
         return self._page_after(prefix, after, token, max(most // 2, 1))
 
     def _page_after(self, prefix: str, after: str | None, token: str | None, most: int) -> Listed:

@@ -45,13 +45,6 @@ def half(key: Any, _value: Any) -> Remove | Keep:
 
 
 @pytest.fixture
-def busy(s3_url: str) -> Iterator[BusyProxy]:
-    url = urlsplit(s3_url)
-    with BusyProxy(url.hostname or "", url.port or 80) as proxy:
-        yield proxy
-
-
-@pytest.fixture
 def chaos(s3_url: str) -> Iterator[ChaosProxy]:
     url = urlsplit(s3_url)
     with ChaosProxy(url.hostname or "", url.port or 80) as proxy:
