@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any, ClassVar, Final, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import certifi
 from minio import Minio
-from minio.credentials.providers import EnvAWSProvider, Provider, StaticProvider
-from pydantic import ConfigDict, Field, SecretStr, model_validator
-from urllib3 import PoolManager, Retry, Timeout
+from minio.credentials.providers import Provider, StaticProvider
+from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
+from urllib3 import PoolManager, Timeout
 
 from blocks.checked_credentials import CheckedCredentials
-from blocks.errors import UnusableCredentials
+from blocks.object_store_keys import provider_from_environment
+from blocks.object_store_retries import RETRIES
 
 SCHEMES: Final = {"s3": True, "https": True, "http": False}
 CONNECTIONS: Final = 16
-# Only what may be asked twice: a deletion whose answer was lost is looked into by whoever sent it.
-RETRIES: Final = Retry(
-    total=6,
-    backoff_factor=0.5,
-    backoff_max=10,
-    status_forcelist=[429, 500, 502, 503, 504],
-    allowed_methods=["GET", "HEAD", "PUT"],
-    raise_on_status=False,
-)
+ENDPOINT: Final = r"^([^\s/:@?#]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?$"
+
+
+def check_endpoint(endpoint: object, switch: str) -> object:
+    """Return an endpoint as it is; raise ValueError where it is none, such as a URL, whose scheme `switch` says."""
+    scheme, of_url, rest = str(endpoint).partition("://")
+    if of_url:
+        tls = scheme.lower() in ("https", "s3")
+        message = (
+            f"write it without {scheme}://, as {rest.strip('/')!r}; use {switch} = {str(tls).lower()} for {scheme}"
+        )
+        raise ValueError(message)
+    if not re.fullmatch(ENDPOINT, str(endpoint)):
+        message = "not a server's name or address with its port, such as minio:9000"
+        raise ValueError(message)
+    return endpoint
 
 
 def parts_of(url: str) -> dict[str, Any]:
@@ -50,7 +59,7 @@ class ObjectStoreCredentials(CheckedCredentials, title="Object Store Credentials
     Attributes:
         endpoint: The server's name or address, with its port if that is not the usual one.
         bucket: The bucket.
-        access_key: The access key; without one, both keys are read from the environment.
+        access_key: The access key; without one, keys are taken from the environment.
         secret_key: The secret key.
         region: The server's region.
         tls: Whether to speak TLS.
@@ -78,21 +87,25 @@ class ObjectStoreCredentials(CheckedCredentials, title="Object Store Credentials
 
     endpoint: str = Field(
         default="s3.amazonaws.com",
-        pattern=r"^([^\s/:@?#]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?$",
+        pattern=ENDPOINT,
         description="The server's name or address, with its port if that is not the usual one, such as minio:9000.",
     )
     bucket: str = Field(default="", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]+$", description="The bucket.")
     access_key: str | None = Field(
         default=None,
         min_length=1,
-        description="The access key. Where it is left empty, both keys are read from AWS_ACCESS_KEY_ID and "
-        "AWS_SECRET_ACCESS_KEY.",
+        description="The access key. Where it is left empty, keys are taken from the environment, as of AWS.",
     )
     secret_key: SecretStr | None = Field(default=None, min_length=1, description="The secret key.")
     region: str = Field(
         default="us-east-1", min_length=1, description="The server's region; most servers but AWS have only one."
     )
     tls: bool = Field(default=True, title="TLS", description="Whether to speak TLS.")
+
+    @field_validator("endpoint", mode="before")
+    @classmethod
+    def _check_endpoint(cls, endpoint: object) -> object:
+        return check_endpoint(endpoint, "tls")
 
     @model_validator(mode="after")
     def _check_keys(self) -> Self:
@@ -142,9 +155,4 @@ class ObjectStoreCredentials(CheckedCredentials, title="Object Store Credentials
     def _keys(self) -> Provider:
         if self.access_key and self.secret_key:
             return StaticProvider(self.access_key, self.secret_key.get_secret_value())
-        if "AWS_ACCESS_KEY_ID" in os.environ and "AWS_SECRET_ACCESS_KEY" in os.environ:
-            return EnvAWSProvider()
-        message = (
-            f"There are no keys for {self.location}: give them, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
-        )
-        raise UnusableCredentials(message)
+        return provider_from_environment(self.location, self.region)

@@ -3,6 +3,7 @@
 import http.client
 import threading
 from collections import Counter
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
@@ -14,15 +15,25 @@ OUR_OWN = {"transfer-encoding", "connection", "content-length"}
 class BusyProxy:
     """Forward 127.0.0.1:`port` to a server, whose answers it passes on as they are.
 
-    The next `busy` requests (of a method of `busy_with`) get `answer` from us, a status and a body, by default 503
-    SlowDown, and the server does not see them. `refused` counts those, `passed` the others, `passed_with` by method.
+    The next `busy` requests (of a method of `busy_with`, whose path has `busy_where` in it) get `answer` from us, a
+    status and a body, by default 503 SlowDown, and the server does not see them. `refused` counts those, `passed` the
+    others, `passed_with` by method.
+
+    `cut_at`: the request, counted from 1 and of any method, that loses its connection; `cut_before` says whether the
+    server never sees it, or has answered it. `cuts` counts them. `alter` makes of a request's method, path and body,
+    and of the answer's body, the body that is passed on.
     """
 
     def __init__(self, host: str, port: int) -> None:
         self.busy = self.refused = self.passed = 0
         self.busy_with = {"GET", "HEAD", "PUT", "POST", "DELETE"}
+        self.busy_where = ""
         self.answer = 503, SLOW_DOWN
         self.passed_with: Counter[str] = Counter()
+        self.requests = self.cuts = 0
+        self.cut_at: int | None = None
+        self.cut_before = False
+        self.alter: Callable[[str, str, bytes, bytes], bytes] = lambda _method, _path, _asked, body: body
         self.server = (host, port)
         self._lock = threading.Lock()
         handler = type("Handler", (_Handler,), {"proxy": self})
@@ -37,10 +48,18 @@ class BusyProxy:
         self._listener.shutdown()
         self._listener.server_close()
 
-    def refuses(self, method: str) -> bool:
+    def cuts_now(self) -> bool:
+        """Say whether this request loses its connection, and count it."""
+        with self._lock:
+            self.requests += 1
+            cut = self.requests == self.cut_at
+            self.cuts += cut
+        return cut
+
+    def refuses(self, method: str, path: str) -> bool:
         """Say whether we answer this request, and count it."""
         with self._lock:
-            refuse = self.busy > 0 and method in self.busy_with
+            refuse = self.busy > 0 and method in self.busy_with and self.busy_where in path
             self.busy -= refuse
             self.refused += refuse
             self.passed += not refuse
@@ -59,7 +78,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        if self.proxy.refuses(self.command):
+        cut = self.proxy.cuts_now()
+        if cut and self.proxy.cut_before:
+            self.close_connection = True
+            return
+        if self.proxy.refuses(self.command, self.path):
             status, body = self.proxy.answer
             self._answer(status, [("Content-Type", "application/xml")], body)
             return
@@ -67,8 +90,12 @@ class _Handler(BaseHTTPRequestHandler):
         connection.request(self.command, self.path, body, dict(self.headers.items()))
         response = connection.getresponse()
         headers = [one for one in response.getheaders() if one[0].lower() not in OUR_OWN]
-        self._answer(response.status, headers, response.read())
+        answer = self.proxy.alter(self.command, self.path, body, response.read())
         connection.close()
+        if cut:
+            self.close_connection = True
+            return
+        self._answer(response.status, headers, answer)
 
     def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         self.send_response_only(status)

@@ -1,5 +1,6 @@
 """The kinds of servers the sandbox knows: where each is found, how it is started, what it trips over."""
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -54,7 +55,24 @@ def _weed(launch: Launch) -> list[str]:
     # Telemetry is on by default; iceberg and lance would listen on fixed ports, so a second weed could not start.
     off = "-master.telemetry=false -admin.ui=false -webdav=false -s3.port.iceberg=0 -s3.port.lance=0"
     start = f"{launch.binary} mini -dir={launch.folder}/data -ip=127.0.0.1 -ip.bind=127.0.0.1 -volume.preStopSeconds=0"
-    return [*start.split(), *off.split(), *ports]
+    identities = launch.folder / "identities.json"
+    identities.write_text(json.dumps({"identities": WEED_IDENTITIES}))
+    return [*start.split(), *off.split(), f"-s3.config={identities}", *ports]
+
+
+WEED_IDENTITIES = [
+    {
+        "name": "owner",
+        "credentials": [{"accessKey": "testkey", "secretKey": "testsecret"}],
+        "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+    },
+    {
+        "name": "reader",
+        "credentials": [{"accessKey": "readkey", "secretKey": "readsecret"}],
+        "actions": ["Read", "List"],
+    },
+]
+"""Who may do what: besides the keys that the environment names, those of somebody who may only read."""
 
 
 _KINDS = (

@@ -49,7 +49,7 @@ PARTS: Final = {
     "partition": PAIRS,
     "table": r"[#~]?[a-z_][a-z0-9_]*",
     "primary_key": PAIRS,
-    "inside": r"(?:/.+)?",
+    "inside": r"(?:/.*)?",  # a folder's own marker is "/" only
 }
 REMEMBERED: Final = 1 << 12
 """Paths whose meaning is remembered: those of a batch are asked for several times."""
@@ -125,7 +125,7 @@ class Grammar:
     """Reads and writes the names in one namespace."""
 
     def __init__(self, namespace: Namespace) -> None:
-        self._prefix = namespace.prefix
+        self._prefixes = sorted({namespace.written_prefix, namespace.prefix}, key=len, reverse=True)
         self._sections = namespace.sections
         self._forms = [
             (form, re.compile(_pattern(form, parts_in(namespace)), re.DOTALL).fullmatch)
@@ -136,12 +136,11 @@ class Grammar:
         self.read = lru_cache(REMEMBERED)(self._read)
 
     def path_of(self, key: str) -> str | None:
-        """Give a key's path relative to the location, or None where it lies outside."""
-        return key.removeprefix(self._prefix) if key.startswith(self._prefix) else None
-
-    def key_of(self, path: str) -> str:
-        """Give the key of a path."""
-        return self._prefix + path
+        """Return a key's path relative to the location, or None where it is outside."""
+        for prefix in self._prefixes:
+            if key.startswith(prefix):
+                return key.removeprefix(prefix)
+        return None
 
     def _read(self, path: str) -> Meaning | Foreign:
         """Say what a path means."""

@@ -21,7 +21,7 @@ SUBFOLDING: Final[dict[Generation, Subfolding]] = {"legacy": (2, 2), "2": ()}
 
 
 def normal_location(location: str) -> str:
-    r"""Give a location as DataJoint writes it into keys: no slash at either end, no drive, `\` as `/`.
+    r"""Return a location as DataJoint 0.14 writes it into keys: no slash at either end, no drive, `\` as `/`.
 
     Raises BadInput where it has a step up.
     """
@@ -38,6 +38,9 @@ def normal_location(location: str) -> str:
 class Namespace:
     """The objects of some schemas at one location of a store.
 
+    DataJoint 0.14 tidies the location before it writes it into keys. DataJoint 2 writes it as it is, slashes and all:
+    that is `written`.
+
     `generations`: whose names are judged at all. `hash_prefix`, `schema_prefix`, `token_length`, `subfoldings`: as in
     the settings of the stores in DataJoint. `filepaths`: folders, relative to the location, that hold nothing but
     objects of type filepath; only there such objects may go. Raises BadInput where these overlap.
@@ -51,11 +54,13 @@ class Namespace:
     subfoldings: frozenset[Subfolding] = frozenset()
     token_length: int = 8
     filepaths: tuple[str, ...] = ()
+    written: str = ""
 
     def __post_init__(self) -> None:
         if not all(self.schemas or [""]):
             message = "A run needs the name of at least one schema."
             raise BadInput(message)
+        object.__setattr__(self, "written", self.written or self.location)
         for name in ("location", "hash_prefix", "schema_prefix"):
             object.__setattr__(self, name, normal_location(getattr(self, name)))
         object.__setattr__(self, "filepaths", tuple(map(normal_location, self.filepaths)))
@@ -70,8 +75,13 @@ class Namespace:
 
     @property
     def prefix(self) -> str:
-        """Give what every key at the location begins with."""
-        return f"{self.location}/" if self.location else ""
+        """Return what every key of DataJoint 0.14 at the location begins with, and the quarantine's."""
+        return section(self.location)
+
+    @property
+    def written_prefix(self) -> str:
+        """Return what every key of DataJoint 2 at the location begins with; some servers tidy it themselves."""
+        return section(self.written)
 
     @property
     def sections(self) -> tuple[str, ...]:
@@ -82,13 +92,16 @@ class Namespace:
 
     @property
     def prefixes(self) -> list[Prefix]:
-        """Give what to list, to see every object that the run owns; hashes are spread evenly, so they can be shared."""
-        by_hash = [Prefix(f"{self.prefix}{schema}/", HEX) for schema in self.schemas if "legacy" in self.generations]
+        """Return what to list, to see all objects of the run; hashes are spread evenly, so they can be shared."""
+        found: list[Prefix] = []
+        if "legacy" in self.generations:
+            found += [Prefix(f"{self.prefix}{schema}/", HEX) for schema in self.schemas]
         if "2" in self.generations:
-            root = f"{self.prefix}{section(self.hash_prefix)}"
-            by_hash += [Prefix(f"{root}{schema}/", BASE32) for schema in self.schemas]
-            by_hash.append(Prefix(self.prefix + section(self.schema_prefix)))  # a partition comes before the schema
-        return [*by_hash, *(Prefix(f"{self.prefix}{folder}/") for folder in self.filepaths)]
+            root = f"{self.written_prefix}{section(self.hash_prefix)}"
+            found += [Prefix(f"{root}{schema}/", BASE32) for schema in self.schemas]
+            found.append(Prefix(self.written_prefix + section(self.schema_prefix)))  # a partition precedes the schema
+        roots = {self.prefix, self.written_prefix if "2" in self.generations else self.prefix}
+        return found + [Prefix(f"{root}{folder}/") for root in sorted(roots) for folder in self.filepaths]
 
     def places(self, generation: Generation, folds: str) -> bool:
         """Say whether folders such as `ab/cd/`, made of a hash, are those of one of the subfoldings."""

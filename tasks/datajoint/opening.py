@@ -21,6 +21,10 @@ EPOCH: Final = datetime.fromtimestamp(0, UTC)
 ASIDE: Final = "in the quarantine, until a run with --purge-after deletes them for good"
 OLD_VERSIONS: Final = "as old versions, for the bucket is versioned: mode purge-versions deletes those too"
 
+UNKNOWN: Final = (
+    "perhaps, as old versions: whether the bucket is versioned is unknown, for s3:GetBucketVersioning was refused"
+)
+
 
 def quarantine_of(namespace: Namespace) -> str:
     """Name the folder of a location where removed objects wait."""
@@ -51,7 +55,9 @@ def _open(
 
 
 def where_bytes_stay(store: ObjectStore) -> str | None:
-    """Say where the bytes of removed objects stay, if they do."""
+    """Return where the bytes of removed objects stay, if they do."""
+    if isinstance(store, Objects) and store.keeps_versions_perhaps:
+        return UNKNOWN
     if store.weigh(store.image(Object(1, "", EPOCH))):
         return None
     return ASIDE if store.undoable else OLD_VERSIONS

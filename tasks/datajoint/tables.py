@@ -6,8 +6,18 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 
+from blocks.object_store_credentials import check_endpoint
 from tasks.changes.options import Duration
 from tasks.datajoint.layout import Generations, Layout, Name
 
@@ -47,10 +57,15 @@ class MinioServer(Table):
     """One of `[storage_servers.minio.NAME]`: MinIO, or any other S3."""
 
     endpoint: Name
-    access_key: str = Field(repr=False, min_length=1)
-    secret_key: SecretStr
+    access_key: str | None = Field(None, repr=False, min_length=1)
+    secret_key: SecretStr | None = None
     secure: bool
     region: Name = "us-east-1"
+
+    @field_validator("endpoint", mode="before")
+    @classmethod
+    def _check_endpoint(cls, endpoint: object) -> object:
+        return check_endpoint(endpoint, "secure")
 
 
 class StorageServers(Table):

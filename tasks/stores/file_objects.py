@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from tasks.changes.errors import StoreUnavailable
+from tasks.changes.errors import StoreDenied, StoreUnavailable
 from tasks.changes.protocols import Identity, Key, Outcome, Problem
+from tasks.stores.border import border
 from tasks.stores.file_tree import Tree, key_of, move, split, stands
 from tasks.stores.files import Folder, unreadable
 from tasks.stores.key_ranges import WHOLE, Prefix, Range, Shard
 from tasks.stores.listing import Object, Page
 from tasks.stores.object_store import BATCH, Mode, ObjectStore, Results, Way, aside_of, object_of, same_content
+from tasks.stores.one_by_one import one_by_one
 from tasks.stores.quarantine import QUARANTINE
 
+FOR_ALL: Final = {errno.EROFS, errno.ENOSPC, errno.EDQUOT}
+"""What is wrong with the file system, whichever file is changed."""
 GONE_AWAY: Final = {errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.ETIMEDOUT, errno.EHOSTDOWN}
 Image = Mapping[str, Any]
 
@@ -42,65 +46,89 @@ class FileObjects(ObjectStore):
     ) -> None:
         super().__init__(Path(folder.path).absolute().as_uri(), prefixes, mode, shard=shard, quarantine=quarantine)
         self._folder, self._tree = folder, Tree(folder)
+        self._granted = False
+        self._changes: dict[Way, Callable[[Key, Image], Outcome]] = {
+            Way.DELETE: self._delete,
+            Way.PURGE: self._delete,
+            Way.SET_ASIDE: self._set_aside,
+            Way.PUT_BACK: self._put_back,
+        }
         self._tops = [prefix.text.split("/")[:-1] for prefix in prefixes]
 
     def now(self) -> datetime:
-        """Give this host's time; a file system has no clock that could be asked without writing."""
+        """Return this host's time; a file system has no clock that could be asked without writing."""
         return datetime.now(UTC)
 
     def listed(self, keys: Range) -> Iterator[Page]:
         """List the files of a range, in no order; nothing, where no file was ever written under its prefix."""
-        try:
+        with border(self.location, unforeseen):
             self._folder.check()
             files = self._walk(keys.prefix.split("/")[:-1], keys)
             while page := list(islice(files, BATCH)):
                 yield page
             self._folder.check()
-        except OSError as error:
-            raise unreadable(f"{self._folder.path}/{keys.prefix}", error) from error
 
     def _walk(self, folders: list[str], keys: Range) -> Iterator[tuple[Key, Object]]:
         below: list[str] = []
         path = "".join(f"{folder}/" for folder in folders)
-        with suppress(FileNotFoundError), self._tree.opened(folders) as folder:  # it may be gone since it was listed
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    key = path + entry.name
-                    if entry.is_dir(follow_symlinks=False):
-                        below.append(entry.name)
-                    elif (
-                        entry.is_file(follow_symlinks=False)
-                        and keys.holds(key)
-                        and (file := stands(entry.name, folder))
-                    ):
-                        yield key_of(key), file
-            for name in below:
-                if f"{path}{name}/" != self._quarantine and keys.may_hold_some_of(f"{path}{name}/"):
-                    yield from self._walk([*folders, name], keys)
+        try:
+            with (
+                suppress(FileNotFoundError),
+                self._tree.opened(folders) as folder,
+            ):  # it may be gone since it was listed
+                yield from self._files(path, folder, keys, below)
+        except OSError as error:
+            raise self._tree.unreadable(folders, error) from error
+        for name in below:
+            if f"{path}{name}/" != self._quarantine and keys.may_hold_some_of(f"{path}{name}/"):
+                yield from self._walk([*folders, name], keys)
 
-    def change(self, way: Way, images: Mapping[Key, dict[str, Any]]) -> Results:
+    def _files(self, path: str, folder: int, keys: Range, below: list[str]) -> Iterator[tuple[Key, Object]]:
+        """Yield the files of a folder, and put the names of the folders in it into `below`."""
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                key = path + entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    below.append(entry.name)
+                elif entry.is_file(follow_symlinks=False) and keys.holds(key) and (file := stands(entry.name, folder)):
+                    yield key_of(key), file
+
+    def change(self, way: Way, images: Mapping[Key, dict[str, Any]]) -> Iterator[Results]:
         """Look at the files, and delete, move aside or put back those that look as planned."""
-        self._folder.check()
-        return {key: self._change(way, key, image) for key, image in images.items()}
+        with border(self.location, unforeseen):
+            self._folder.check()
+            for key, result in one_by_one(images, lambda key: self._change(way, key, images[key])):
+                yield {key: result}
 
     def _change(self, way: Way, key: Key, image: Image) -> Outcome | Problem:
         try:
-            if way is Way.SET_ASIDE:
-                return self._set_aside(key, image)
-            return self._put_back(key, image) if way is Way.PUT_BACK else self._delete(key, image)
+            outcome = self._changes[way](key, image)
         except FileNotFoundError:  # not even its folder is there
             return Outcome.CONFLICT if way is Way.PUT_BACK else Outcome.ALREADY
-        except NotADirectoryError:  # something else, such as a link, stands where its folder was
+        except NotADirectoryError:  # something else, such as a link, is where its folder was
             return Outcome.CONFLICT
         except ValueError as error:
             return Problem(str(error))
         except OSError as error:
-            if error.errno in GONE_AWAY:
-                message = (
-                    f"{self.location} is gone: {error.strerror}. What was done so far stands; run the command again."
-                )
-                raise StoreUnavailable(message) from error
+            return self._refused(key, error)
+        self._granted = self._granted or outcome is Outcome.DONE
+        return outcome
+
+    def _refused(self, key: Key, error: OSError) -> Problem:
+        """Return what keeps a file from being changed; raise it where it keeps them all from it."""
+        if error.errno in GONE_AWAY:
+            message = f"{self.location} does not answer: {error.strerror}. Run the command again."
+            raise StoreUnavailable(message) from error
+        if error.errno in FOR_ALL:
+            message = f"{self.location} cannot be changed: {error.strerror}."
+            raise StoreDenied(message) from error
+        if error.errno != errno.EACCES:
             return Problem(f"{error.strerror}")
+        rights = self._tree.rights(split(key)[0])
+        if not self._granted:
+            message = f"{self.location} cannot be changed: {error.strerror}. {rights}"
+            raise StoreDenied(message) from error
+        return Problem(f"{error.strerror}. {rights}")
 
     def _delete(self, key: Key, image: Image) -> Outcome:
         folders, name = split(key)
@@ -158,7 +186,11 @@ class FileObjects(ObjectStore):
 
 
 def outcome_of(stands: Object | None, image: Image) -> Outcome:
-    """Say what becomes of a file that is to go, by what stands there now."""
+    """Return what becomes of a file that is to go, by what is there now."""
     if stands is None:
         return Outcome.ALREADY
     return Outcome.DONE if stands == object_of(image) else Outcome.CONFLICT
+
+
+def unforeseen(_error: Exception) -> None:
+    """Return no meaning: whatever is foreseen is handled where it is raised."""

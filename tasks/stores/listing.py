@@ -12,7 +12,12 @@ from typing import Any, Final, NamedTuple, TypeVar
 import zstandard
 from msgspec import msgpack
 
+from tasks.changes.errors import SourceUnreadable
 from tasks.changes.protocols import Key
+
+
+class ListingBroken(SourceUnreadable):
+    """A listing broke off in the middle: it must be begun again, as nothing can be concluded from its beginning."""
 
 
 class Object(NamedTuple):
@@ -33,7 +38,7 @@ _decode: Final = msgpack.Decoder(list[tuple[Any, Object]]).decode  # a key is te
 
 
 def ahead(listings: Iterable[Iterator[T]], at_once: int = 1) -> Iterator[tuple[int, T]]:
-    """Get the pages of listings, each with its listing's number, some at a time, while the caller works on the last."""
+    """Yield the pages of listings, each with its listing's number, some at a time, while the caller has the last."""
     waiting = enumerate(listings)
     with ThreadPoolExecutor(at_once) as threads:
         coming = {threads.submit(next, pages, None): (number, pages) for number, pages in islice(waiting, at_once)}
@@ -48,7 +53,7 @@ def ahead(listings: Iterable[Iterator[T]], at_once: int = 1) -> Iterator[tuple[i
 
 
 def spooled(pages: Iterable[tuple[int, Page]]) -> Iterator[Page]:
-    """Read all pages, then give them again, one listing after the other, however they came.
+    """Read all pages, then yield them, one listing after the other, however they came.
 
     What is read after the first was listed before it. They wait in a file that has no name: only this process can read
     it, and it is gone with it, however that ends. It takes about 60 bytes a key; memory is for one page, and for where

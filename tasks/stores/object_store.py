@@ -11,12 +11,15 @@ from itertools import groupby
 from os import fsdecode
 from typing import Any, Final, Literal
 
+from tasks.changes.errors import SourceUnreadable, StewardError, StoreError, StoreUnavailable
 from tasks.changes.protocols import Action, Image, Key, Outcome, Problem, foreseen, text_of
 from tasks.stores.key_ranges import WHOLE, Prefix, Range, Shard, folder_of, ranges_of
 from tasks.stores.listing import Object, Page, ahead, spooled
 from tasks.stores.quarantine import QUARANTINE, stamped
 
 BATCH: Final = 1000
+TRIES: Final = 3
+"""Times that a listing is begun."""
 
 Mode = Literal["delete", "quarantine", "purge-versions"]
 Results = Mapping[Any, Outcome | Problem]
@@ -33,7 +36,7 @@ class Way(Enum):
 
 
 def fields_of(image: Image | None) -> dict[str, Any]:
-    """Give an image as the dict that it is."""
+    """Return an image as the dict that it is."""
     if not isinstance(image, dict):
         message = f"The image of an object is a dict, not {type(image).__name__}."
         raise TypeError(message)
@@ -54,17 +57,17 @@ def way_of(action: Action) -> Way:
 
 
 def object_of(image: Mapping[str, Any]) -> Object:
-    """Give the object that an image is of."""
+    """Return the object that an image is of."""
     return Object(image["size"], image["etag"], datetime.fromisoformat(image["modified"]))
 
 
 def aside_of(key: Key, image: Mapping[str, Any]) -> str:
-    """Give the key under which an object lies in the quarantine."""
+    """Return the key under which an object lies in the quarantine."""
     return f"{image['aside']}/{fsdecode(key)}"
 
 
 def same_content(one: Object, other: Object) -> bool:
-    """Say whether two objects hold the same, whenever they were written."""
+    """Whether two objects hold the same, whenever they were written."""
     return one[:2] == other[:2]
 
 
@@ -106,7 +109,7 @@ class ObjectStore(ABC):
 
     @abstractmethod
     def now(self) -> datetime:
-        """Give the time by the store's clock."""
+        """Return the time by the store's clock."""
 
     @abstractmethod
     def listed(self, keys: Range) -> Iterator[Page]:
@@ -116,14 +119,15 @@ class ObjectStore(ABC):
         """
 
     @abstractmethod
-    def change(self, way: Way, images: Mapping[Key, dict[str, Any]]) -> Results:
+    def change(self, way: Way, images: Mapping[Key, dict[str, Any]]) -> Iterator[Results]:
         """Change at most `batch_size` objects that still look like their images, all in one way.
 
-        An exception leaves every object either changed or not, with no request under way.
+        Results are yielded as soon as they are known. An exception leaves every object without one either changed or
+        not, with no request under way.
         """
 
     def count(self) -> int | None:
-        """Say that only a scan can tell."""
+        """Return None: only a scan can tell."""
         return None
 
     def watch(self, notice: Callable[[Page], None]) -> None:
@@ -131,10 +135,27 @@ class ObjectStore(ABC):
         self._notice = notice
 
     def scan(self) -> Iterator[Page]:
-        """List everything, and only then give the first page: what the judge reads at it is newer than the listing.
+        """List everything, and only then yield the first page: what the judge reads at it is newer than the listing.
 
-        Pages are given in the order of the ranges, so that a batch of a plan lies close together.
+        Pages are yielded in the order of the ranges, so that a batch of a plan has neighbours in it.
         """
+        first, rest = self._listed_in_full()
+        if first is not None:
+            yield first
+            yield from rest
+
+    def _listed_in_full(self) -> tuple[Page | None, Iterator[Page]]:
+        """List everything, begun again where the listing broke: of half a listing nothing is concluded."""
+        for left in reversed(range(TRIES)):
+            pages = self._spooled()
+            try:
+                return next(pages, None), pages
+            except SourceUnreadable:
+                if not left:
+                    raise
+        raise AssertionError
+
+    def _spooled(self) -> Iterator[Page]:
         listings = (self._pages(keys) for keys in self._ranges)
         return spooled((turn, self._noticed(page)) for turn, page in ahead(listings, self.listings_at_once))
 
@@ -153,7 +174,7 @@ class ObjectStore(ABC):
         return f"{self._quarantine}{stamped(self.now())}"
 
     def image(self, value: Object) -> dict[str, Any]:
-        """Give what tells this object from another under the same key, and what is to become of it."""
+        """Return what tells this object from another under the same key, and what is to become of it."""
         image: dict[str, Any] = {"size": value.size, "etag": value.etag, "modified": value.modified.isoformat()}
         if self._mode == "quarantine":
             image["aside"] = self._aside
@@ -162,7 +183,7 @@ class ObjectStore(ABC):
         return image
 
     def weigh(self, image: Image) -> int:
-        """Give the object's bytes; 0 where they stay in the store."""
+        """Return the object's bytes; 0 where they stay in the store."""
         fields = fields_of(image)
         return 0 if "aside" in fields else int(fields["size"])
 
@@ -184,8 +205,27 @@ class ObjectStore(ABC):
         ]
 
     def apply(self, actions: Sequence[Action]) -> list[Outcome | Problem]:
-        """Change the objects that still look as planned; what cannot be done to one is a Problem, the rest goes on."""
+        """Change the objects that still look as planned; what cannot be done to one is a Problem, the rest goes on.
+
+        A StoreError has the outcomes of all that were changed before it.
+        """
         results: dict[Key, Outcome | Problem] = {}
-        for way, same in groupby(actions, way_of):
-            results |= self.change(way, {one.key: fields_of(one.before or one.after) for one in same})
+        try:
+            for way, same in groupby(actions, way_of):
+                for known in self.change(way, {one.key: fields_of(one.before or one.after) for one in same}):
+                    results.update(known)
+        except StewardError as error:
+            failure = with_outcomes(error, results)
+            if failure is error:
+                raise
+            raise failure from error
         return [results[one.key] for one in actions]
+
+
+def with_outcomes(error: StewardError, outcomes: Results) -> StewardError:
+    """Return an error that has the outcomes known when it is raised; where there are none, the error itself."""
+    if not outcomes:
+        return error
+    known = error if isinstance(error, StoreError) else StoreUnavailable(str(error))
+    known.outcomes = {**known.outcomes, **outcomes}
+    return known

@@ -9,13 +9,15 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from tasks.changes.errors import StoreError, StoreUnavailable
+from tasks.changes.errors import SourceUnreadable, StewardError, StoreError, StoreUnavailable
 from tasks.changes.protocols import Action, Identity, Image, Key, Outcome, Problem, text_of
 from tasks.stores import s3_changes
+from tasks.stores.border import border
 from tasks.stores.key_ranges import WHOLE, Prefix, Range, Shard
 from tasks.stores.listing import Object, Page
-from tasks.stores.object_store import BATCH, Mode, ObjectStore, Results, Way, fields_of
+from tasks.stores.object_store import BATCH, Mode, ObjectStore, Results, Way, aside_of, fields_of
 from tasks.stores.quarantine import QUARANTINE
+from tasks.stores.s3_errors import Refused
 from tasks.stores.s3_look import just_before, look
 from tasks.stores.s3_talk import Bucket
 
@@ -56,45 +58,46 @@ class Objects(ObjectStore):
         super().__init__(bucket.location, prefixes, mode, shard=shard, quarantine=quarantine)
         self._bucket, self._first = bucket, prefixes[0].text
         self._thread = ThreadPoolExecutor(1)
+        self._asked = False
 
     def now(self) -> datetime:
-        """Give the server's time."""
+        """Return the server's time."""
         return self._bucket.now(self._first)
 
     @cached_property
-    def versioned(self) -> bool:
-        """Say whether the bucket keeps old versions, so that deleting frees nothing; asked once."""
+    def versioned(self) -> bool | None:
+        """Whether the bucket keeps old versions, so that deleting frees nothing; asked once, None where it is unknown.
+
+        It is for the report only.
+        """
         return self._bucket.versioned()
 
+    @property
+    def keeps_versions_perhaps(self) -> bool:
+        """Whether what is deleted may stay as an old version, and nobody says."""
+        return self._mode == "delete" and self.versioned is None
+
     def weigh(self, image: Image) -> int:
-        """Give the object's bytes; 0 where they stay in the bucket, moved aside or as an old version."""
+        """Return the object's bytes; 0 where they stay in the bucket, moved aside or as an old version."""
         return 0 if "versions" not in fields_of(image) and self.versioned else super().weigh(image)
 
     def listed(self, keys: Range) -> Iterator[Page]:
         """List the objects of a range; what the listing holds before and behind it is not read."""
-        after = just_before(keys.first) if keys.first != keys.prefix else None
-        for page in self._bucket.pages(keys.prefix, after):
-            yield [record for record in page if keys.holds(record[0])]
-            if page and keys.ends_before(page[-1][0]):
-                return
-
-    def begin(self, actions: Sequence[Action]) -> Callable[[], list[Outcome | Problem]]:
-        """Begin to apply a batch; calling the result waits for the outcomes."""
-        return self._thread.submit(self.apply, actions).result
-
-    def change(self, way: Way, images: Mapping[Key, dict[str, Any]]) -> Results:
-        """Look at the objects, and delete, purge, move aside or put back those that look as planned."""
-        keys = sorted(map(str, images))
-        most = max(LEAST, math.ceil(len(keys) / AT_ONCE))
-        parts = [{key: images[key] for key in keys[at : at + most]} for at in range(0, len(keys), most)]
-        with ThreadPoolExecutor(AT_ONCE) as threads:  # left only when no request is under way, also by an exception
-            results = threads.map(lambda part: WAYS[way](self._bucket, part), parts)
-            return {key: result for part in results for key, result in part.items()}
+        tidy = tidied(keys.prefix)
+        after = just_before(keys.first) if keys.first != keys.prefix == tidy else None
+        with border(self.location, lambda _: None):
+            for page in self._bucket.pages(keys.prefix, after):
+                if keys.prefix == tidy:
+                    yield [record for record in page if keys.holds(record[0])]
+                else:
+                    yield [record for record in page if keys.holds(_as_asked(record[0], keys.prefix, tidy))]
+                if page and keys.ends_before(_as_asked(page[-1][0], keys.prefix, tidy)):
+                    return
 
     def look(self, keys: Collection[Key]) -> dict[Key, Object | None]:
-        """Look at objects, in as few pages as it takes."""
+        """Look at objects, in as few pages as it takes; None also where it cannot be told what is there."""
         parts = look(self._bucket, [text_of(key) for key in keys])
-        return {key: found for part in parts for key, found in part.items()}
+        return {key: None if isinstance(found, Problem) else found for part in parts for key, found in part.items()}
 
     def identity(self) -> Identity:
         """Return when the bucket was made, where the server tells that; AWS has each name once, and alters the date."""
@@ -108,8 +111,61 @@ class Objects(ObjectStore):
             return Identity()
         return Identity({"creation date": created} if created else {})
 
+    def begin(self, actions: Sequence[Action]) -> Callable[[], list[Outcome | Problem]]:
+        """Begin to apply a batch; calling the result waits for the outcomes."""
+        return self._thread.submit(self.apply, actions).result
+
+    def change(self, way: Way, images: Mapping[Key, dict[str, Any]]) -> Iterator[Results]:
+        """Look at the objects, and delete, purge, move aside or put back those that look as planned."""
+        keys = sorted(map(str, images))
+        if way in (Way.SET_ASIDE, Way.PUT_BACK):
+            self._check_may_delete(keys[0] if way is Way.SET_ASIDE else aside_of(keys[0], images[keys[0]]))
+        parts = [{key: images[key] for key in part} for part in _evenly(keys)]
+        failures: list[StewardError] = []
+        with ThreadPoolExecutor(AT_ONCE) as threads:  # left only when no request is under way, also by an exception
+            yield from threads.map(lambda part: self._change_part(way, part, failures), parts)
+        if failures:
+            raise min(failures, key=lambda failure: isinstance(failure, StoreUnavailable))
+
+    def _change_part(self, way: Way, part: s3_changes.Images, failures: list[StewardError]) -> Results:
+        """Change some of the objects; return all results that are known, whatever comes between."""
+        results: dict[Key, Outcome | Problem] = {}
+        try:
+            with border(self.location, lambda _: None):
+                for known in WAYS[way](self._bucket, part):
+                    results.update(known)
+                    if any(isinstance(failure, Refused) for failure in failures):
+                        break
+        except SourceUnreadable as error:
+            failures.append(StoreUnavailable(f"{error} Run the command again."))
+        except StewardError as error:
+            failures.append(error)
+        return results
+
+    def _check_may_delete(self, key: str) -> None:
+        if not self._asked:
+            self._bucket.check_may_delete(key)
+        self._asked = True
+
+
+def tidied(prefix: str) -> str:
+    """Return a prefix as servers have it that keep objects in folders: without empty steps, and those on the spot."""
+    return "".join(f"{part}/" for part in prefix.split("/")[:-1] if part not in ("", ".")) + prefix.rpartition("/")[2]
+
+
+def _as_asked(key: str, prefix: str, tidy: str) -> str:
+    """Return a key with the prefix that was asked for, where the server tidied it."""
+    return key if key.startswith(prefix) or not key.startswith(tidy) else prefix + key.removeprefix(tidy)
+
+
+def _evenly(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Cut keys into parts of about the same size."""
+    parts = min(AT_ONCE, math.ceil(len(keys) / LEAST))
+    size = math.ceil(len(keys) / parts)
+    return (keys[at : at + size] for at in range(0, len(keys), size))
+
 
 def retained(plan: Plan) -> int:
-    """Give the bytes of all that a plan removes and that yet stay in the store, moved aside or as old versions."""
+    """Return the bytes of all that a plan removes and that yet stay in the store, moved aside or as old versions."""
     actions = (action for batch in plan.batches(1000) for action in batch)
     return sum(one.before["size"] for one in actions if isinstance(one.before, dict) and not one.frees)

@@ -79,4 +79,4 @@ def _object(fields: dict[str, str], space: str) -> Object:
 
 
 def _not_whole(location: str, why: str) -> SourceUnreadable:
-    return SourceUnreadable(f"The listing of {location} cannot be read in full: {why}. Nothing was concluded from it.")
+    return SourceUnreadable(f"The listing of {location} cannot be read in full: {why}.")

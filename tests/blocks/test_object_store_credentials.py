@@ -109,6 +109,20 @@ def test_bad_parts_are_refused_without_the_secret(wrong: dict[str, Any]) -> None
 
 
 @pytest.mark.parametrize(
+    ("endpoint", "said"),
+    [
+        ("http://h:9000", "write it without http://, as 'h:9000'; use tls = false for http"),
+        ("https://h/", "write it without https://, as 'h'; use tls = true for https"),
+        ("h/b", "not a server's name or address with its port, such as minio:9000"),
+    ],
+)
+def test_r11_an_endpoint_that_is_a_url_is_said_in_words(endpoint: str, said: str) -> None:
+    with pytest.raises(ValidationError) as error:
+        ObjectStoreCredentials(bucket="bucket", endpoint=endpoint)
+    assert error.value.errors()[0]["msg"] == f"Value error, {said}"
+
+
+@pytest.mark.parametrize(
     "credentials",
     [
         ObjectStoreCredentials(bucket="bucket", access_key="k", secret_key="s3cret"),

@@ -171,6 +171,11 @@ def test_runs_at_other_locations_do_not(read: Read) -> None:
 
 
 ERRORS = [
+    (
+        {},
+        "[storage_servers.minio.r11]\nendpoint = 'http://h:9000'\nsecure = false",
+        "[storage_servers.minio.r11] endpoint: write it without http://, as 'h:9000'; use secure = false for http",
+    ),
     ({"schema": ""}, "", "[[cleaning_runs]] 1, schema: missing"),
     ({}, "schemas = ['x']", "[[cleaning_runs]] 1, schemas: not known"),
     ({}, "grase = '1h'", "[[cleaning_runs]] 1, grase: not known"),

@@ -203,14 +203,12 @@ class Toy(ObjectStore):
             yield [(key, self.world.objects[key]) for key in inside[begin : begin + 4]]
         # What the pages passed by, because others were removed or came before it, a server would not show either.
 
-    def change(self, way: Way, images: Mapping[Key, dict[str, Any]]) -> Results:
+    def change(self, way: Way, images: Mapping[Key, dict[str, Any]]) -> Iterator[Results]:
         self.world.live(between_look_and_change=True)
-        results = {}
         for key, image in images.items():
             self.world.crash()
-            results[key] = self._change(way, str(key), image)
+            yield {key: self._change(way, str(key), image)}
         self.world.crash()
-        return results
 
     def _change(self, way: Way, key: str, image: dict[str, Any]) -> Outcome:
         objects, aside = self.world.objects, aside_of(key, image) if "aside" in image else ""

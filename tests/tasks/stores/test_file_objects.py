@@ -3,7 +3,8 @@
 import errno
 import os
 import shutil
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,121 @@ def test_a15_links_are_not_followed_and_no_records(opened: Opened) -> None:
 def test_a_link_in_place_of_the_prefix_is_refused(opened: Opened) -> None:
     with pytest.raises(SourceUnreadable, match="lab/link"):
         keys_of(opened(prefix="lab/link/"))
+
+
+def test_r15_a_schema_folder_that_is_a_link_is_named(opened: Opened) -> None:
+    with pytest.raises(SourceUnreadable, match=r"lab/link is a symbolic link, to .*lab_v2; links are not followed"):
+        keys_of(opened(prefix="lab/link/"))
+
+
+@pytest.fixture
+def mounted(root: Path) -> Iterator[Path]:
+    """A schema's folder that is a file system of its own."""
+    folder = root / "lab"
+    shutil.rmtree(folder)
+    folder.mkdir()
+    try:
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"nothing can be mounted here: {error}")
+    for name in ("ab/one", "ab/two", "cd/three"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(name.encode())
+    (folder / "ab/two").chmod(0o640)
+    os.utime(folder / "ab/two", ns=(1_600_000_000_123_456_789, 1_600_000_000_123_456_789))
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def state_of(folder: Path) -> dict[str, tuple[bytes, int, int]]:
+    """Return what undo gives back: bytes, mode and time of each file."""
+    return {
+        path.name: (path.read_bytes(), path.stat().st_mode, path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_r7_files_move_into_a_quarantine_on_another_file_system_and_back(
+    toys: Any, opened: Opened, mounted: Path
+) -> None:
+    before = state_of(mounted)
+    assert mounted.stat().st_dev != mounted.parent.stat().st_dev
+    store = opened("quarantine")
+    plan = toys.plan(store, everything)
+    tally = toys.apply(plan, store)
+    assert (tally.applied, tally.problems, state_of(mounted)) == (3, [], {})
+    assert state_of(mounted.parent / ".steward-quarantine") == before
+    assert toys.apply(plan, store).kept == {ALREADY.value: 3}
+    assert toys.undo(plan, store).applied == 3
+    assert state_of(mounted) == before
+    assert not (mounted.parent / ".steward-quarantine").exists()
+
+
+@pytest.mark.parametrize("call", ["unlink", "link", "fsync", "utime", "fchmod"])
+def test_r7_a_move_across_file_systems_that_dies_half_way_is_finished(
+    toys: Any, opened: Opened, mounted: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    before, store, real = state_of(mounted), opened("quarantine"), getattr(os, call)
+    plan = toys.plan(store, everything)
+    calls = 0
+
+    def dying(*args: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls > 2:
+            raise OSError(errno.EIO, "Input/output error")
+        return real(*args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, dying)
+        with pytest.raises(StoreUnavailable):
+            toys.apply(plan, store)
+    toys.apply(plan, store)
+    assert (state_of(mounted), state_of(mounted.parent / ".steward-quarantine")) == ({}, before)
+
+
+def test_r7_a_file_that_changes_while_it_is_copied_stays(
+    toys: Any, opened: Opened, mounted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, real = opened("quarantine"), os.fsync
+    plan = toys.plan(store, everything)
+
+    def meddling(descriptor: int) -> None:
+        (mounted / "ab/one").write_bytes(b"changed while it is copied")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", meddling)
+    assert toys.apply(plan, store).conflicts == 1
+    assert state_of(mounted).keys() == {"one"}
+    assert state_of(mounted.parent / ".steward-quarantine").keys() == {"two", "three"}
+
+
+def test_n9_a_folder_that_may_not_be_read_is_named_with_its_mode(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denying(_folder: int) -> Any:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "scandir", denying)  # root may read everything
+    with pytest.raises(SourceUnreadable, match=r"lab cannot be read in full: Permission denied\. The folder .* mode 0"):
+        keys_of(opened())
+
+
+def test_s3_a_tree_that_breaks_in_the_middle_is_read_again(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, broken = os.scandir, 0
+
+    def breaking(folder: int) -> Any:
+        nonlocal broken
+        if Path(f"/proc/self/fd/{folder}").readlink().name == "ab" and not broken:
+            broken += 1
+            raise OSError(5, "Input/output error")
+        return real(folder)
+
+    monkeypatch.setattr(os, "scandir", breaking)
+    pages = list(opened().scan())
+    assert sorted(key for page in pages for key, _ in page) == ["lab/ab/one", "lab/ab/two", "lab/cd/three"]
+    assert broken == 1
 
 
 def test_a_prefix_under_which_nothing_was_written_is_empty(opened: Opened) -> None:

@@ -45,13 +45,6 @@ def half(key: Any, _value: Any) -> Remove | Keep:
 
 
 @pytest.fixture
-def busy(s3_url: str) -> Iterator[BusyProxy]:
-    url = urlsplit(s3_url)
-    with BusyProxy(url.hostname or "", url.port or 80) as proxy:
-        yield proxy
-
-
-@pytest.fixture
 def chaos(s3_url: str) -> Iterator[ChaosProxy]:
     url = urlsplit(s3_url)
     with ChaosProxy(url.hostname or "", url.port or 80) as proxy:
@@ -186,7 +179,8 @@ def test_a13_what_is_held_is_a_problem_and_the_rest_goes(toys: Any, versioned: A
     plan = toys.plan(store, everything)
     tally = toys.apply(plan, store)
     assert (tally.applied, tally.problem_count) == (4, 1)
-    assert tally.problems == [{"record": keys[2], "reason": "AccessDenied: Access Denied."}]
+    held = "It is under a hold or retention, or the keys lack the right s3:DeleteObjectVersion for it."
+    assert tally.problems == [{"record": keys[2], "reason": f"AccessDenied: Access Denied. {held}"}]
     assert versions_of(versioned).keys() == {keys[2]}
     assert list(versioned) == [], "it is deleted, and can be put back: remove its marker"
     versioned.client.disable_object_legal_hold(versioned.name, keys[2], versions_of(versioned)[keys[2]][-1])
@@ -372,7 +366,7 @@ def test_a_copy_that_failed_behind_status_200_deletes_nothing(
     keys = in_bucket.fill(3)
     store = in_bucket.store("quarantine", bucket=in_bucket.bucket(busy.port))
     application = Application(toys.plan(in_bucket.store("quarantine"), everything), store)
-    busy.answer, busy.busy, busy.busy_with = (200, body), 1, {"PUT"}
+    busy.answer, busy.busy, busy.busy_with = (200, body), 2, {"PUT"}
     with pytest.raises(StoreUnavailable, match=r"is busy: InternalError|does not answer as S3 does"):
         application.advance(3, Phase("apply", None))
     assert set(in_bucket) == set(keys)
@@ -385,7 +379,7 @@ BUSY_KEY = (
 )
 
 
-@pytest.mark.parametrize("body", [FAILED, BUSY_KEY, b"", b"<html>"])
+@pytest.mark.parametrize("body", [FAILED, b"", b"<html>"])
 def test_a13_a_deletion_that_failed_behind_status_200_is_tried_again(
     toys: Any, in_bucket: Any, busy: BusyProxy, body: bytes
 ) -> None:
@@ -554,7 +548,7 @@ def test_a_server_that_is_not_there_is_unavailable(in_bucket: Any, chaos: ChaosP
     chaos.refuse()
     store = in_bucket.store(bucket=in_bucket.bucket(chaos.port, retries=False))
     for ask in (store.now, lambda: next(store.scan())):
-        with pytest.raises(StoreUnavailable, match=r"does not answer: [^(]*Connection refused\. What was done so far"):
+        with pytest.raises(StoreUnavailable, match=r"does not answer: [^(]*Connection refused\. Run the command again"):
             ask()
 
 
@@ -595,7 +589,7 @@ def test_a8_a_listing_that_is_denied_is_no_empty_one(s3_url: str, make_place: An
     denied = {"Effect": "Deny", "Principal": "*", "Action": "s3:ListBucket", "Resource": f"arn:aws:s3:::{place.name}"}
     place.client.set_bucket_policy(place.name, json.dumps({"Version": "2012-10-17", "Statement": [denied]}))
     try:
-        with pytest.raises(StoreDenied, match=r"AccessDenied.*allow listing the bucket"):
+        with pytest.raises(StoreDenied, match=r"AccessDenied.*lack the right s3:ListBucket"):
             next(place.store().scan())
     finally:
         place.client.delete_bucket_policy(place.name)
