@@ -155,10 +155,11 @@ def write_plan(store: Store[V], judge: Judge[V], plans: PlanStore, job: str, par
         created=created.isoformat(timespec="seconds"),
     )
     partial = plans.new_path(job)
-    with Phase("plan", store.count()) as phase, PlanWriter(partial, header) as writer:
-        survey(store, judge, writer, phase)
-        seal = writer.seal()
-    path, name = plans.keep(partial, job, created, seal)
+    with plans.with_room():
+        with Phase("plan", store.count()) as phase, PlanWriter(partial, header) as writer:
+            survey(store, judge, writer, phase)
+            seal = writer.seal()
+        path, name = plans.keep(partial, job, created, seal)
     return Plan(path, name, header, writer.counts, seal).with_examples()
 
 
