@@ -62,7 +62,7 @@ class Servers:
         self.bucket = f"{self.s3}/{objects.NAME}"
         self.work = work
         self.env = {"STEWARD_PLANS": str(work / "plans")}
-        self.private = {**self.env, "PREFECT_HOME": str(work / "prefect")}
+        self.private = {**self.env, "PREFECT_HOME": str(work / "prefect"), "XDG_STATE_HOME": str(work / "state")}
 
     def config(self, name: str, url: str, location: str, **fields: str) -> str:
         """Write the file that says what to clean, as the old tool reads it; the `grace` it passes over."""

@@ -64,7 +64,7 @@ class Bench:
         self.env = {"STEWARD_PLANS": str(work / "plans")}
         given = {"redis": redis, "archive_dir": self.folder, "max_fraction": 1.0}
         self.job = inside("hmap-clean", given)
-        self.private = {**self.env, "PREFECT_HOME": str(work / "prefect")}
+        self.private = {**self.env, "PREFECT_HOME": str(work / "prefect"), "XDG_STATE_HOME": str(work / "state")}
 
     def reset(self) -> None:
         """Put the loaded hash back."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from deployments.environment import read_environment
 from deployments.errors import DeployError
+from tasks.changes.texts import printable_lines
 
 
 def main() -> int:
@@ -14,7 +15,7 @@ def main() -> int:
         variables = read_environment(Path.cwd())
         run(variables)
     except DeployError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(printable_lines(f"error: {error}"), file=sys.stderr)
         return error.exit_status
     return 0
 
@@ -28,7 +29,7 @@ def run(variables: dict[str, str]) -> None:
 
     try:
         for line in deploy(Path.cwd(), variables):
-            print(line, flush=True)
+            print(printable_lines(line), flush=True)
     except (httpx.HTTPError, PrefectException, ValueError) as error:  # the last: it is no Prefect server
         said = str(error).partition("\n")[0]
         message = f"the Prefect server failed on the way ({said}): read its log, then deploy again"

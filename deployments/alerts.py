@@ -17,7 +17,8 @@ from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ActionTypes
 from prefect.events.schemas.automations import Automation
 from prefect.events.schemas.events import ResourceSpecification
-from prefect.settings import PREFECT_UI_URL
+
+from deployments.api import ui_url
 
 TAG = "steward"
 NOT_STARTED = timedelta(minutes=15)
@@ -38,7 +39,11 @@ QUEUED = (
 
 OF_THE_SERVER = {"id", "enabled"}  # what an automation has that the code does not say
 
-FIRST_LINE = '{{ (flow_run.state.message or "no message").strip().split("\\n")[0] }}'
+# What a run is called and what it failed with may hold others' words. Slack makes links and calls of `<…>`, a mail
+# makes HTML of it; in the style of code, nothing else acts either.
+INERT = ' | replace("<", "\u2039") | replace(">", "\u203a") | replace("`", "\u2019")'
+FIRST_LINE = f'`{{{{ (flow_run.state.message or "no message").strip().split("\\n")[0]{INERT} }}}}`'
+NAME = f'{{{{ flow_run.name{INERT} | replace("*", "\u2217") | replace("](", "] (") | replace("\\n", " ") | trim }}}}'
 
 
 def run_failed(channels: Sequence[UUID]) -> AutomationCore:
@@ -158,7 +163,7 @@ def _crash(reason: str) -> ChangeFlowRunState:
 def _messages(channels: Sequence[UUID], what: str, line: str) -> list[ActionTypes]:
     # The link is made here, where the UI's address is known: the server's own `ui_url` filter gives None unless
     # PREFECT_UI_URL or PREFECT_API_URL is set in the server's environment, which nothing else needs.
-    link = f"{PREFECT_UI_URL.value()}/runs/flow-run/{{{{ flow_run.id }}}}"
-    subject = f"{{{{ flow.name }}}} {what}: {{{{ flow_run.name }}}}"
+    link = f"{ui_url()}/runs/flow-run/{{{{ flow_run.id }}}}"
+    subject = f"{{{{ flow.name }}}} {what}: {NAME}"
     body = f"{line}\n{link}"
     return [SendNotification(block_document_id=channel, subject=subject, body=body) for channel in channels]

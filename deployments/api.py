@@ -10,9 +10,9 @@ from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL
 
 from deployments.errors import ApiUnreachable, ApiUrlMissing, SecretInUrl
 from deployments.leaks import has_password
+from flows.prefect_api import LOGIN_HINT, NO_API, NOT_LET_IN, refused
 
 WAIT = 60.0  # seconds; a server with a new database takes about 20
-NO_API = (401, 403, 404, 405, 501)  # of another server, or another path of this one
 PAUSE = 0.5  # seconds between two tries
 
 
@@ -36,6 +36,11 @@ def api_url() -> str:
     return url
 
 
+def ui_url() -> str:
+    """Return the UI's address, as links begin with it: without a slash at its end."""
+    return str(PREFECT_UI_URL.value()).rstrip("/")
+
+
 def _check_no_password(variable: str, url: str | None, advice: str) -> None:
     if (url and "@" in urlsplit(url).netloc) or has_password(url or ""):
         raise SecretInUrl(f"{variable} has a password in it: {advice}")
@@ -46,11 +51,8 @@ def wait_for_api(client: SyncPrefectClient, wait: float = WAIT) -> None:
     address = str(client.api_url).rstrip("/")
     deadline = time.monotonic() + wait
     while (problem := client.api_healthcheck()) is not None:
-        if isinstance(problem, httpx.HTTPStatusError) and problem.response.status_code in NO_API:
-            raise ApiUnreachable(
-                f"{address} answers with status {problem.response.status_code}, as no Prefect server does: "
-                "correct PREFECT_API_URL, which ends in /api"
-            )
+        if isinstance(problem, httpx.HTTPStatusError) and problem.response.status_code in NO_API + NOT_LET_IN:
+            raise ApiUnreachable(refused(address, problem.response.status_code))
         if time.monotonic() > deadline:
             raise ApiUnreachable(
                 f"{address} did not answer within {wait:.0f} s ({type(problem).__name__}: {problem}): "
@@ -65,7 +67,4 @@ def _knock(client: SyncPrefectClient, address: str) -> None:
         client.read_work_pools(limit=1)
     except (PrefectHTTPStatusError, httpx.HTTPError) as error:
         said = str(error).partition("\n")[0]
-        raise ApiUnreachable(
-            f"{address} answers but does not let us in ({said}): "
-            "check the path (it ends in /api) and PREFECT_API_AUTH_STRING or PREFECT_API_KEY"
-        ) from error
+        raise ApiUnreachable(f"{address} answers but does not let us in ({said}): {LOGIN_HINT}") from error

@@ -12,11 +12,11 @@ from typing import Any, cast
 from uuid import UUID
 
 from prefect.blocks.core import Block
-from prefect.settings import PREFECT_UI_URL
 from pydantic import HttpUrl, SecretStr, ValidationError
 
 import blocks
 from blocks.checked_credentials import CheckedCredentials
+from deployments.api import ui_url
 from deployments.errors import BadBlockVariable
 from deployments.leaks import has_password
 
@@ -62,7 +62,7 @@ def documents_from(environ: Mapping[str, str], types: Mapping[str, type[Block]])
 
 def register_type(block: type[Block]) -> str:
     """Make the type known to the server, so that forms offer a picker for it, with a logo."""
-    block._logo_url = HttpUrl(f"{PREFECT_UI_URL.value()}/{LOGO}")
+    block._logo_url = HttpUrl(f"{ui_url()}/{LOGO}")
     block.register_type_and_schema()
     return f"block type {block.get_block_type_slug()}: registered"
 

@@ -18,9 +18,9 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.schedules import SCHEDULE_TYPES
 from prefect.events import Event
 from prefect.events.schemas.events import RelatedResource, Resource, ResourceSpecification
-from prefect.settings import PREFECT_UI_URL
 
 from deployments.alerts import is_as, read_automation, upsert_automation
+from deployments.api import ui_url
 from deployments.periods import two_periods
 
 COMPLETED: Final = "prefect.flow-run.Completed"
@@ -72,7 +72,7 @@ def watch(
 def no_run_completed(channels: Sequence[UUID], one: Watched) -> AutomationCore:
     """Return the alert that no scheduled run of a deployment completed in time: once, until the next one does."""
     within = one.two_periods + SLACK
-    link = f"{PREFECT_UI_URL.value()}/deployments/deployment/{one.id}"
+    link = f"{ui_url()}/deployments/deployment/{one.id}"
     body = (
         f"No run that the schedule of {one.name} made has completed within {within}. Is the schedule active, does a "
         f"worker run, and how did the last runs end?\n{link}"

@@ -15,15 +15,19 @@ if TYPE_CHECKING:
 
 
 class Announcer(logging.Handler):
-    """Waits for the line that a run logs when its changes begin; that holds the report as far as it is."""
+    """Waits for the lines that a run logs when its plan waits for somebody, and when its changes begin.
+
+    Each holds the report as far as it is.
+    """
 
     begun: Report | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
         """Name the plan, where this is that line."""
         if begun := getattr(record, "begun", None):
+            if self.begun is None:
+                say(f"Plan: {begun.plan}")
             self.begun = begun
-            say(f"Plan: {begun.plan}")
 
 
 @contextmanager

@@ -4,46 +4,61 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
-import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from cyclopts import App, CycloptsError, Group
+from cyclopts import App, CycloptsError, CycloptsPanel, Group
 
-from blocks.errors import UnusableCredentials
 from flows.announcing import announced
-from flows.importing import imports_kept
+from flows.failures import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    REFUSED,
+    TERMINATED,
+    USAGE,
+    Terminated,
+    status_and_text,
+    terminable,
+)
+from flows.importing import imports_kept, quiet_failure
 from flows.jobs import OWN, flow_of, job_names, module_of, reader_of, summary_of, system_of
-from flows.log_file import log_to
+from flows.log_file import escape_console, log_to
 from flows.masking import without_secrets
 from flows.plans import PLANS, plan_app
+from flows.prefect_api import server_that_is_set
 from flows.printing import report_lines
-from flows.private_server import PrivateServer, needed, server_that_is_set
-from flows.terminal import paint, say
+from flows.private_server import PrivateServer, needed
+from flows.terminal import OutputFailed, flush, open_streams, paint, say, write
 from tasks.changes.errors import BadInput, StewardError
+from tasks.changes.texts import json_printable, printable_lines
 from tasks.changes.version import own_version
 
 if TYPE_CHECKING:
     from prefect import Flow, State
     from prefect.client.schemas.objects import FlowRun
+    from rich.panel import Panel
 
     from tasks.changes.report import Report
 
-DONE, FAILED, USAGE, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
 SEVERITY = (DONE, REFUSED, USAGE, FAILED)
-PREFIXES = {USAGE: "", REFUSED: "Refused: ", FAILED: "Failed: "}
 LOG = logging.getLogger("steward")
-LOG.addHandler(logging.NullHandler())  # or Python prints to stderr what it is told before Prefect is there
+for name in ("steward", "prefect"):  # or Python prints to stderr what they log before Prefect's import is through
+    logging.getLogger(name).addHandler(logging.NullHandler())
 QUIET = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}
+PLAIN = {"PREFECT_LOGGING_MARKUP": "0"}
+"""What a record holds is no mark-up in Prefect's log either."""
 OLD_NAMES = {
     "hmap-clean": "hmap-cleaner",
     "task-model-migrate": "hmap-migrate",
     "batch-search-migrate": "db-migrate-bs-result-task",
     "datajoint-clean": "dj-cleaner",
 }
+ASKS = {"--help", "-h", "--version"}
 OPTIONS = Group("Options", sort_key=3)
 FIRST = """
 First thing to try; it only plans, and changes nothing:
@@ -85,9 +100,8 @@ def old_command(job: str) -> int:
 def steward(tokens: list[str]) -> int:
     """Run one command and return its exit status."""
     status = run(lambda: app_of_all(tokens), tokens)
-    if tokens in ([], ["--help"], ["-h"]):
-        print(FIRST)
-    return status
+    helped = status == DONE and tokens in ([], ["--help"], ["-h"])
+    return attempt(lambda: write(FIRST)) if helped else status
 
 
 def app_of_all(tokens: list[str]) -> App:
@@ -119,8 +133,9 @@ def app_of(job: str, name: str, *, live: bool) -> App:
     """Make a job's command from its flow."""
     if "--verbose" not in sys.argv:
         os.environ.update(QUIET)
+    os.environ.update(PLAIN)
     own = private_server()
-    with imports_kept():
+    with imports_kept(), quiet_failure():
         from flows.command import runs_of, signature_of, store_given  # these import Prefect, which takes its time
 
         flow, reader = flow_of(job), reader_of(job)
@@ -167,24 +182,31 @@ def place_of(arguments: dict[str, Any]) -> str:
 
 def call(flow: Flow[..., Report], arguments: dict[str, Any], *, store: str, json: bool) -> int:
     """Run a flow and show its report, whole or as far as it came."""
-    shown = False
+    shown: list[OutputFailed | None] = []
 
     def show_now(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
         """Show the report before Prefect waits, up to a second, for its heartbeat to end."""
-        nonlocal shown
-        show(state.result(), store, json=json)
-        shown = True
+        shown.append(shown_or_not(state.result(), store, json=json))
 
     try:
         with announced(store):
             report = flow.with_options(on_completion=[show_now])(**arguments)
     except StewardError as failure:
-        if failure.report:
-            show(failure.report, store, json=json)
+        if failure.report and (unwritten := shown_or_not(failure.report, store, json=json)):
+            say(str(unwritten))
         raise
-    if not shown:
-        show(report, store, json=json)
+    if unwritten := shown[0] if shown else shown_or_not(report, store, json=json):
+        raise unwritten
     return DONE
+
+
+def shown_or_not(report: Report, store: str, *, json: bool) -> OutputFailed | None:
+    """Show a report; return why it cannot be written, where it cannot."""
+    try:
+        show(report, store, json=json)
+    except OutputFailed as failure:
+        return failure
+    return None
 
 
 def link(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001  # Prefect names them
@@ -192,7 +214,7 @@ def link(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  #
     from prefect.utilities.urls import url_for
 
     if flow_run.run_count <= 1 and (url := url_for(flow_run)):
-        say(f"Run: {without_secrets(url)}")
+        say(f"Run: {without_secrets(re.sub('(?<!:)//', '/', url))}")
 
 
 def private_server() -> PrivateServer | None:
@@ -200,8 +222,7 @@ def private_server() -> PrivateServer | None:
 
     That takes a second, and only then is it known whether the server is needed: Prefect's profiles too can name one.
     """
-    asks = {"--help", "-h", "--version"} & set(sys.argv)
-    return None if asks or "PREFECT_API_URL" in os.environ else PrivateServer()
+    return None if ASKS & set(sys.argv) or "PREFECT_API_URL" in os.environ else PrivateServer()
 
 
 def server(runs: list[dict[str, Any]], own: PrivateServer | None) -> AbstractContextManager[None]:
@@ -218,24 +239,21 @@ def server(runs: list[dict[str, Any]], own: PrivateServer | None) -> AbstractCon
 
 
 def show(report: Report, store: str, *, json: bool) -> None:
-    """Print a report: rows and what comes next for people, one JSON object for programs."""
+    """Print a report: rows and what comes next for people, one JSON object for programs; raises OutputFailed."""
     from tasks.changes.report import headline
 
     LOG.info("%s %s", headline(report), report.plan)
-    if json:
-        print(report.model_dump_json(), flush=True)
-        return
-    print(*report_lines(report, store, paint()), sep="\n", flush=True)
+    write(json_printable(report.model_dump_json()) if json else "\n".join(report_lines(report, store, paint())))
 
 
 def attempt(act: Callable[[], int | None]) -> int:
-    """Do something and turn a failure that was foreseen into its exit status."""
+    """Do something and turn a failure into its exit status."""
     try:
         return int(act() or DONE)
-    except UnusableCredentials as error:
-        status, text = USAGE, str(error)
-    except StewardError as failure:
-        status, text = failure.exit_status, f"{PREFIXES[failure.exit_status]}{failure}"
+    except CycloptsError:  # it has been printed
+        return USAGE
+    except Exception as error:  # noqa: BLE001  # the last resort
+        status, text = status_and_text(error)
     say(text)
     LOG.error(text)
     return status
@@ -243,15 +261,48 @@ def attempt(act: Callable[[], int | None]) -> int:
 
 def run(make: Callable[[], App], tokens: list[str]) -> int:
     """Make a command, which takes seconds where it imports Prefect, run it, and turn what happened into its status."""
-    try:
+
+    def act() -> int | None:
+        check_text(tokens)
         app = make()
-        call_app = partial(app, tokens, exit_on_error=False, print_error=True, result_action="return_value")
-        return attempt(call_app)
-    except CycloptsError:
-        return USAGE
-    except KeyboardInterrupt:
-        say("Interrupted. What was done so far stands; run the command again to finish.")
-        return INTERRUPTED
-    except Exception:  # noqa: BLE001  # the last resort: a bug, shown whole
-        traceback.print_exc()
-        return FAILED
+        escape_console()
+        return called(app, tokens)
+
+    open_streams()
+    with terminable():
+        try:
+            status = attempt(act)
+            return attempt(flush) or status
+        except KeyboardInterrupt as interrupt:
+            terminated = isinstance(interrupt, Terminated)
+            say("Terminated." if terminated else "Interrupted.")
+            return TERMINATED if terminated else INTERRUPTED
+
+
+def called(app: App, tokens: list[str]) -> int | None:
+    """Call a command, which may only print its help; raises OutputFailed where that cannot be written."""
+    try:
+        status: int | None = app(
+            tokens, exit_on_error=False, error_formatter=panel_of_error, result_action="return_value"
+        )
+    except SystemExit:  # as Rich ends where `| head` has read enough
+        return DONE
+    except OSError as error:
+        if tokens and not ASKS & set(tokens):
+            raise
+        message = f"The output cannot be written: {error.strerror}."
+        raise OutputFailed(message) from error
+    return status
+
+
+def panel_of_error(error: CycloptsError) -> Panel:
+    """Return what a wrong command line is told; it repeats what was typed."""
+    return CycloptsPanel(printable_lines(str(error)))
+
+
+def check_text(tokens: list[str]) -> None:
+    """Raise BadInput where an argument is no text, which neither Prefect nor a plan can hold."""
+    for token in tokens:
+        if not token.isprintable() and any("\ud800" <= one <= "\udfff" for one in token):
+            message = f"{without_secrets(token)} is no text: it has bytes that are not UTF-8."
+            raise BadInput(message)

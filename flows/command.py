@@ -6,6 +6,7 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
@@ -17,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from blocks.errors import UnusableCredentials, said
 from flows.jobs import Reader
 from flows.masking import without_secrets
+from flows.named_stores import BLOCK, FORMS, VARIABLE, load_block, typed_or_held
 from tasks.changes.errors import BadInput
 from tasks.changes.options import Described
 
@@ -120,7 +122,7 @@ def blocks_in(base: Any) -> list[Any]:
 def forms_of(base: Any) -> str:
     """Say what a parameter that takes blocks is written as."""
     forms = [block.takes for block in blocks_in(base)]
-    return " or ".join([*forms, "a path"] if str in options_of(base) else forms)
+    return " or ".join([*forms, *(["a path"] if str in options_of(base) else []), FORMS])
 
 
 def _converter(name: str, hint: Any) -> Callable[[Any, Sequence[Token]], Any]:
@@ -155,16 +157,25 @@ def arguments_of(flow: Flow[..., Any], given: dict[str, Any], *, live: bool) -> 
 
 
 def _opened(base: Any, name: str, text: str) -> Block | str:
+    try:
+        return _store_named(base, typed_or_held(text))
+    except (BadInput, UnusableCredentials) as error:
+        message = f"{name.upper()}: {error}"
+        raise BadInput(message) from error
+    except ValueError as error:
+        held = f": what {text} holds" if text.startswith(VARIABLE) else ""
+        message = f"{name.upper()}{held} has not the form {forms_of(base)}."
+        raise BadInput(message) from error
+
+
+def _store_named(base: Any, text: str) -> Block | str:
+    """Make or load the block that a text is about; raises ValueError where it has no form of one."""
+    if text.startswith(BLOCK):
+        return load_block(text, blocks_in(base))
     for block in blocks_in(base):
-        try:
+        with suppress(ValueError):  # it has the form of another block's
             made: Block = block.from_argument(text)
-        except ValueError:  # it has the form of another block's
-            continue
-        except UnusableCredentials as error:
-            message = f"{name.upper()}: {error}"
-            raise BadInput(message) from error
-        return made
+            return made
     if str in options_of(base) and Path(text).exists():
         return str(Path(text).absolute())
-    message = f"{name.upper()} has not the form {forms_of(base)}."
-    raise BadInput(message)
+    raise ValueError

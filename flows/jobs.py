@@ -30,8 +30,8 @@ if TYPE_CHECKING:  # listing the jobs needs no Prefect, which takes a second to 
     from blocks.credentials import Credentials
 
 NOT_JOBS = (
-    *("announcing", "cli", "command", "importing", "jobs", "log_file", "masking"),
-    *("plans", "printing", "private_server", "terminal"),
+    *("announcing", "cli", "command", "failures", "importing", "jobs", "log_file", "masking", "named_stores"),
+    *("plans", "prefect_api", "printing", "private_server", "terminal"),
 )
 SYSTEMS = {"datajoint": "DataJoint", "datashare": "Datashare"}
 OWN = "Plans"

@@ -6,7 +6,8 @@ import re
 from typing import Final
 from urllib.parse import unquote
 
-MASK: Final = "PASSWORD"
+from tasks.changes.texts import MASK
+
 SECRET: Final = re.compile(r"pass|pwd|secret|token|credential", re.IGNORECASE)
 
 

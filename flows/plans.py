@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -14,15 +13,15 @@ from pydantic import TypeAdapter, ValidationError
 from blocks.errors import said
 from flows.jobs import OWN
 from flows.printing import signed
-from flows.terminal import Paint, paint
+from flows.terminal import Paint, paint, write, write_all
 from tasks.changes.errors import BadInput
 from tasks.changes.options import Duration
 from tasks.changes.plan_file import Counts, Header, action_of
 from tasks.changes.plan_store import PlanStore
 from tasks.changes.protocols import Action
 from tasks.changes.reading import shown
-from tasks.changes.sealed_file import open_file
-from tasks.changes.texts import freeing, printable
+from tasks.changes.sealed_file import SealedFile, open_file
+from tasks.changes.texts import freeing, json_printable, printable
 
 PLANS = Group(OWN, sort_key=2)
 plan_app = App(name="plan", group=PLANS, group_commands="Commands", help="Read and prune plan files.")
@@ -40,18 +39,23 @@ def show(
 ) -> int:
     """Check a plan against its seal and print what it would do."""
     file = open_file(plan, plans)
-    counts = file.counts
-    if json:
-        sys.stdout.buffer.writelines(file.lines())
-        return 0
-    painted = paint()
-    print("\n".join(map(printable, overview(file.header, counts, file.hash))))
-    actions = islice(file.lines(), 1, 1 + min(limit or counts.planned, counts.planned))
-    for line in actions:
-        print("\n".join(lines_for(action_of(line), painted)))
-    if limit and counts.planned > limit:
-        print(f"… and {counts.planned - limit:,} more (--limit 0 for all, --json for JSON lines)")
+    write_all(as_json(file) if json else as_text(file, limit))
     return 0
+
+
+def as_json(file: SealedFile) -> Iterator[str]:
+    """Return a plan's lines as they are, but for what acts on a terminal, which JSON can escape."""
+    return (json_printable(line.decode().rstrip("\n")) for line in file.lines())
+
+
+def as_text(file: SealedFile, limit: int) -> Iterator[str]:
+    """Describe a plan, and so many of its actions; all of it is printable."""
+    painted, planned = paint(), file.counts.planned
+    yield "\n".join(map(printable, overview(file.header, file.counts, file.hash)))
+    for line in islice(file.lines(), 1, 1 + min(limit or planned, planned)):
+        yield "\n".join(lines_for(action_of(line), painted))
+    if limit and planned > limit:
+        yield f"… and {planned - limit:,} more (--limit 0 for all, --json for JSON lines)"
 
 
 def overview(header: Header, counts: Counts, seal: str) -> Iterator[str]:
@@ -92,5 +96,5 @@ def prune(
 ) -> int:
     """Remove old plans from the plan store; what they did can then not be undone any more."""
     gone = PlanStore.at(plans).prune(age(older_than), datetime.now(UTC))
-    print("\n".join([*gone, f"{len(gone)} removed"]))
+    write("\n".join([*map(printable, gone), f"{len(gone)} removed"]))
     return 0

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from flows.terminal import Paint
 from tasks.changes.next_steps import next_steps
+from tasks.changes.texts import printable
 
 if TYPE_CHECKING:
     from tasks.changes.report import Report
@@ -25,7 +26,7 @@ def report_lines(report: Report, store: str, paint: Paint) -> Iterator[str]:
         yield from _first_changes(report, paint)
     steps = next_steps(report, store)
     if steps and report.stage != "refused":  # the refusal says itself what comes next
-        yield from ("", steps.text, *(f"  {paint(command, 'bold cyan')}" for command in steps.commands))
+        yield from ("", steps.text, *(f"  {paint(printable(command), 'bold cyan')}" for command in steps.commands))
     elif report.applied and not report.undoable:
         yield from ("", "This cannot be undone.")
 

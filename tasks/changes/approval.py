@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
+from prefect import get_run_logger
 from prefect.exceptions import FlowPauseTimeout
 from prefect.flow_runs import pause_flow_run
 from prefect.input import RunInput
@@ -58,7 +59,8 @@ def ask_approval(plan: Plan, wait: timedelta = WAIT) -> None:
     """
     if not plan.counts.planned:
         return
-    show_plan(plan, "planned", "This plan waits for somebody's approval.")
+    begun = show_plan(plan, "planned", "This plan waits for somebody's approval.")
+    get_run_logger().info("Plan %s waits for somebody's approval.", plan.name, extra={"begun": begun})
     question = Approval.with_initial_data(description=summary(plan), plan_hash=plan.hash)
     try:
         answer = pause_flow_run(wait_for_input=question, timeout=int(wait.total_seconds()))

@@ -24,6 +24,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
+from tasks.changes.texts import printable_lines, without_passwords
+
 if TYPE_CHECKING:
     from tasks.changes.protocols import Key, Outcome, Problem
     from tasks.changes.report import Report
@@ -39,8 +41,11 @@ class StewardError(Exception):
     """What had been changed when it happened, in a sentence."""
 
     def __str__(self) -> str:
-        """Return the message, and what had been changed."""
-        return f"{super().__str__()} {self.so_far}".rstrip()
+        """Return the message, and what had been changed; nothing in it acts on a terminal, and no URL has a password.
+
+        Prefect makes a run's state, its log and its alerts of this text, and it may have others' words in it.
+        """
+        return printable_lines(without_passwords(f"{super().__str__()} {self.so_far}".rstrip()))
 
 
 class BadInput(StewardError):

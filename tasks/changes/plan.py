@@ -186,10 +186,11 @@ def _write_plan(store: Store[V], judge: Judge[V], plans: PlanStore, job: str, pa
         identity=store.identity() if isinstance(store, Identified) else Identity(),
     )
     partial = plans.new_path(job)
-    with Phase("plan", store.count()) as phase, PlanWriter(partial, header) as writer:
-        survey(store, judge, writer, phase)
-        seal = writer.seal()
-    path, name = plans.keep(partial, job, created, seal)
+    with plans.with_room():
+        with Phase("plan", store.count()) as phase, PlanWriter(partial, header) as writer:
+            survey(store, judge, writer, phase)
+            seal = writer.seal()
+        path, name = plans.keep(partial, job, created, seal)
     return _own(path, name, seal)
 
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tasks.changes.errors import BadInput, PlanDamaged
+from tasks.changes.errors import BadInput, PlanDamaged, StewardError
 
 SUFFIX = ".plan.zst"
 BLOCK = "block:"
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 def default_folder() -> Path:
@@ -49,10 +53,25 @@ class PlanStore:
 
     def new_path(self, job: str) -> Path:
         """Give a path for a plan in the making; nothing lists or opens it before it is kept."""
-        handle, path = tempfile.mkstemp(prefix=f"{job}-", suffix=".partial", dir=self.folder)
+        try:
+            handle, path = tempfile.mkstemp(prefix=f"{job}-", suffix=".partial", dir=self.folder)
+        except OSError as error:
+            message = f"Plans cannot be kept in {self.folder}: {error.strerror}. Give another folder with --plans."
+            raise BadInput(message) from error
         os.close(handle)
         Path(path).unlink()
         return Path(path)
+
+    @contextmanager
+    def with_room(self) -> Iterator[None]:
+        """Write a plan; raises StewardError where the folder's disk has no room for it, or is not written any more."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            message = f"The plan cannot be written to {self.folder}: {error.strerror}. Make room, or give --plans."
+            raise StewardError(message) from error
 
     def keep(self, partial: Path, job: str, created: datetime, seal: str) -> tuple[Path, str]:
         """Give a sealed plan its name and make it durable.

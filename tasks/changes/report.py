@@ -15,6 +15,7 @@ from prefect.runtime import flow_run
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.changes.errors import RecordsUnhandled
+from tasks.changes.markdown import plain
 from tasks.changes.next_steps import Stage, next_steps
 from tasks.changes.plan import Plan
 from tasks.changes.plan_file import PROBLEMS_KEPT, Counts
@@ -169,7 +170,7 @@ def publish(plan: Plan, tally: Tally | None = None, *, stage: Stage | None = Non
         show_on_page(report.job, page(plan, report, headline(report), store_of_run()))
         # The plan is in the description: a page shows only the beginning of a table's cell, and ten rows at first.
         table = [{"what": what.strip(), "value": value} for what, value in rows(report) if what != "plan"]
-        description = f"{headline(report)} Plan: {Path(report.plan).name}"
+        description = f"{headline(report)} Plan: {plain(Path(report.plan).name)}"
         create_table_artifact(table, key=f"{report.job}-report", description=description)
         emit_event(
             "steward.run.reported",

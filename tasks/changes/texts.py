@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from typing import Final
 
 from rich.filesize import decimal
 
+MASK: Final = "PASSWORD"
+PASSWORD: Final = re.compile(r"(?<=://)(?P<user>[^\s/?#@:]*:)[^\s/?#]*(?=@)")
+"""A password in a URL that is somewhere in a text."""
 SHOWN: Final = 200
 BAR: Final = 24
 LEAD: Final = 20
 EIGHTHS: Final = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")
+
+
+def without_passwords(text: str) -> str:
+    """Return a text, such as a traceback, without the passwords of the URLs in it."""
+    return PASSWORD.sub(rf"\g<user>{MASK}", text) if "://" in text else text
 
 
 def printable(text: str) -> str:
@@ -18,6 +28,20 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def printable_lines(text: str) -> str:
+    """Return text of several lines of which none acts on a terminal; for a text of ours that may hold others' words."""
+    return text if text.isprintable() else "\n".join(map(printable, text.split("\n")))
+
+
+def json_printable(text: str) -> str:
+    """Return one line of JSON as equal JSON that a terminal only shows: JSON itself escapes no C1 and no bidi marks."""
+    return text if text.isprintable() else "".join(map(_json_character, text))
+
+
+def _json_character(one: str) -> str:
+    return one if one.isprintable() else json.dumps(one)[1:-1]
 
 
 def clipped(text: str, limit: int = SHOWN) -> str:

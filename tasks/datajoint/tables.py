@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -32,6 +33,18 @@ def nested(value: object) -> object:
     return [value] if isinstance(value, list) and all(isinstance(one, int) for one in value) else value
 
 
+def from_environment(value: object) -> object:
+    """Take `env:NAME` for what the variable holds, so that no file has to hold a secret."""
+    if not isinstance(value, str) or not value.startswith("env:"):
+        return value
+    name = value.removeprefix("env:")
+    if not os.environ.get(name):
+        message = f"the variable {name} is not set"
+        raise ValueError(message)
+    return os.environ[name]
+
+
+Secret = Annotated[SecretStr, BeforeValidator(from_environment)]
 Names = Annotated[list[Name], Field(min_length=1), BeforeValidator(one_or_more)]
 
 
@@ -46,7 +59,7 @@ class DatabaseServer(Table):
 
     host: Name
     user: Name
-    password: SecretStr
+    password: Secret
     port: int | None = Field(None, ge=1, le=65535)
     backend: Literal["mysql", "mariadb", "postgresql"] = "mysql"
     database: str | None = None
@@ -57,8 +70,8 @@ class MinioServer(Table):
     """One of `[storage_servers.minio.NAME]`: MinIO, or any other S3."""
 
     endpoint: Name
-    access_key: str | None = Field(None, repr=False, min_length=1)
-    secret_key: SecretStr | None = None
+    access_key: Annotated[str | None, BeforeValidator(from_environment)] = Field(None, repr=False, min_length=1)
+    secret_key: Annotated[SecretStr | None, BeforeValidator(from_environment)] = None
     secure: bool
     region: Name = "us-east-1"
 
