@@ -223,6 +223,8 @@ def show(report: Report, store: str, *, json: bool) -> None:
 
     LOG.info("%s %s", headline(report), report.plan)
     if json:
+        if report.objections:
+            say(f"A live run would be refused. {' '.join(report.objections)}")
         print(report.model_dump_json(), flush=True)
         return
     print(*report_lines(report, store, paint()), sep="\n", flush=True)

@@ -17,6 +17,7 @@ from prefect.runtime import flow_run
 from pydantic_core import to_jsonable_python
 
 from tasks.changes.errors import WrongStore
+from tasks.changes.groups import GroupCounts
 from tasks.changes.plan_file import (
     PROBLEMS_KEPT,
     Counts,
@@ -31,6 +32,7 @@ from tasks.changes.plan_store import BLOCK, PlanStore
 from tasks.changes.progress import Phase
 from tasks.changes.protocols import (
     Action,
+    Groups,
     Ignore,
     Judge,
     Keep,
@@ -120,11 +122,14 @@ def survey(store: Store[V], judge: Judge[V], writer: PlanWriter, phase: Phase) -
     counts = writer.counts
     kept: Counter[str] = Counter()
     ignored: Counter[str] = Counter()
+    groups = GroupCounts()
     for records in store.scan():
+        stay: Counter[tuple[str, str]] = Counter()
+        go: Counter[str] = Counter()
         for key, value in records:
             verdict = judge(key, value)
             if isinstance(verdict, Keep):
-                kept[verdict.reason] += 1
+                stay[verdict.reason, verdict.group] += 1
             elif isinstance(verdict, Ignore):
                 ignored[verdict.reason] += 1
             elif isinstance(verdict, Problem):
@@ -133,9 +138,19 @@ def survey(store: Store[V], judge: Judge[V], writer: PlanWriter, phase: Phase) -
                     counts.problems.append({"record": text_of(key), "reason": verdict.reason})
             else:
                 writer.write(action_for(store, key, value, verdict))
+                go[verdict.group] += 1
+        for (reason, group), number in stay.items():
+            kept[reason] += number
+            groups.add(group, number, planned=False)
+        for group, number in go.items():
+            groups.add(group, number, planned=True)
         counts.scanned += len(records)
         phase.at(counts.scanned)
-    counts.kept, counts.ignored = dict(kept), dict(ignored)
+    counts.kept = dict(kept)
+    counts.ignored = dict(ignored)
+    if isinstance(judge, Groups):
+        counts.grouped_by = judge.grouped_by
+        counts.groups = dict(groups.changed())
     if isinstance(judge, Remarks):
         counts.remarks = list(judge.remarks(counts))
 
