@@ -26,7 +26,7 @@ from tests.flows.conftest import Command, Datashare, Here
 
 DONE, FAILED, USAGE, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
 REPORT_KEYS = [
-    *("job", "dry_run", "scanned", "planned", "applied", "conflicts", "kept", "problem_count", "problems"),
+    *("job", "dry_run", "scanned", "planned", "applied", "conflicts", "kept", "ignored", "problem_count", "problems"),
     *("bytes_freed", "plan", "plan_hash", "started", "finished"),
 ]
 
