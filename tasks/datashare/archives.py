@@ -61,7 +61,11 @@ def names_of(location: str) -> tuple[bytes, ...]:
     A `file:` URI is percent-decoded once; a plain path may be meant either way.
     Raises UnusableName where the last part is empty, a step up, or not a name at all.
     """
-    last = location.rpartition("/")[2]
+    return names_in(location, location.rpartition("/")[2])
+
+
+def names_in(location: str, last: str) -> tuple[bytes, ...]:
+    """Return the same, for who knows the last part already."""
     # Every archive of Datashare's has these two escapes and no other: a short cut, three times as fast.
     plain = last.replace("%5B", "[").replace("%5D", "]")
     if ORDINARY(plain) and location.startswith("file:/"):
@@ -77,23 +81,18 @@ def names_of(location: str) -> tuple[bytes, ...]:
     return _checked(last.encode()), _checked(unquote_to_bytes(last))
 
 
-def folder_of(location: str) -> str:
-    """Return the folder that an archive's location names: the group that its record is of."""
-    folder = location.rpartition("/")[0]
-    return _plain_path(folder[:NAME_LENGTH])
-
-
 @lru_cache(FOLDERS)
-def _plain_path(folder: str) -> str:
-    """Return a folder's path, whether it is written as a `file:` URI or not."""
+def group_of(folder: str) -> str:
+    """Return the group of the records that name a folder: its path, whether it is written as a `file:` URI or not."""
     if not folder.startswith("file:"):
         return folder or "(none)"
     return "/" + unquote(folder.removeprefix("file:")).strip("/")
 
 
 @lru_cache(FOLDERS)
-def _present(folder: str) -> Keep:
-    return Keep(PRESENT.reason, folder)
+def present_in(folder: str) -> Keep:
+    """Keep a record of this folder, for its archive is there."""
+    return Keep(PRESENT.reason, group_of(folder))
 
 
 def _checked(name: bytes) -> bytes:
@@ -156,17 +155,18 @@ class ArchiveGone:
             if task.state not in FINAL_STATES:
                 return UNFINISHED
             location = location_in(download)
-            names = names_of(location)
+            folder, _, last = location.rpartition("/")
+            names = names_in(location, last)
         except (UnreadableRecord, UnusableName) as problem:
             return Problem(str(problem))
         for name in names:
             if name in self._names:
-                return _present(folder_of(location))
+                return present_in(folder[:NAME_LENGTH])
         if task.state not in self._states:
             return NOT_ASKED[task.state]
         if self._youngest and (young := self._too_young(task, names[0])):
             return young
-        return Remove(GONE if task.id == text_of(key) else GONE_MISNAMED, location, folder_of(location))
+        return Remove(GONE if task.id == text_of(key) else GONE_MISNAMED, location, group_of(folder[:NAME_LENGTH]))
 
     def _too_young(self, task: Task, name: bytes) -> Keep | None:
         at = time_of(task, name)
