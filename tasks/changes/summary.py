@@ -51,12 +51,15 @@ def numbers(report: Report) -> list[tuple[str, str]]:
     """Return the counts of a report, for a small table."""
     begun = report.stage in ("stopped", "done")
     size, verb = (report.bytes_freed, "") if begun else (report.frees, "to be ")
-    made = [("changes made", f"{report.applied:,}"), ("conflicts, left alone", f"{report.conflicts:,}")]
+    made = [
+        ("changes made", f"{report.applied:,}"),
+        ("conflicts, left alone", f"{report.conflicts:,}"),
+        *((f"not made: {plain(reason)}", f"{n:,}") for reason, n in report.unmade.items() if reason != "conflicts"),
+    ]
     return [
         ("records looked at", f"{report.scanned:,}"),
         ("planned changes", f"{report.planned:,}"),
         *(made if begun else []),
-        *[(f"not made: {plain(reason)}", f"{number:,}") for reason, number in report.unmade.items()],
         ("problems", f"{report.problem_count:,}"),
         (f"bytes {verb}{'added' if size < 0 else 'freed'}", sized(abs(size))),
     ]
