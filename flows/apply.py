@@ -40,7 +40,7 @@ def apply(
     target = store_of(opened.header, given)
     check_store(opened, target)
     judge = judge_of(opened.header, target, given)
-    guard(opened, judge, max_fraction=max_fraction, max_changes=max_changes)
+    objections = guard(opened, judge, max_fraction=max_fraction, max_changes=max_changes, dry_run=dry_run)
     if dry_run:
-        return report(opened, preview_plan(opened, target, judge, other_store=other_store))
+        return report(opened, preview_plan(opened, target, judge, other_store=other_store), objections=objections)
     return report(opened, apply_plan(opened, target, judge, other_store=other_store))

@@ -48,9 +48,9 @@ def batch_search_migrate(
     store = open_store(database)
     judge = make_judge(store, orphans)
     plan = make_plan(store, judge, plans)
-    guard(plan, judge, max_fraction=max_fraction, max_changes=max_changes)
+    objections = guard(plan, judge, max_fraction=max_fraction, max_changes=max_changes, dry_run=dry_run)
     if dry_run:
-        return report(plan)
+        return report(plan, objections=objections)
     if approve:
         ask_approval(plan)
     return report(plan, apply_plan(plan, store, judge))

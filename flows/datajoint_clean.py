@@ -106,9 +106,10 @@ def datajoint_clean(
     objects = open_store(store, location, schemas, generation, layout, mode, shard, purge_after)
     judge = make_judge(objects, databases, location, schemas, generation, layout, grace, purge_after, allow_empty)
     plan = make_plan(objects, judge, plans)
-    guard(plan, judge, max_fraction=max_fraction if purge_after is None else 1.0, max_changes=max_changes)
+    limit = max_fraction if purge_after is None else 1.0
+    objections = guard(plan, judge, max_fraction=limit, max_changes=max_changes, dry_run=dry_run)
     if dry_run:
-        return report(plan)
+        return report(plan, objections=objections)
     if approve:
         ask_approval(plan)
     return report(plan, apply_plan(plan, objects, judge))

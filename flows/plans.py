@@ -67,6 +67,7 @@ def overview(header: Header, counts: Counts, seal: str) -> Iterator[str]:
     yield f"{counts.planned:,} of {counts.scanned:,} records would change, {freeing(counts.frees)}"
     yield from (f"  change: {reason}: {n:,}" for reason, n in counts.because.items())
     yield from (f"  keep: {reason}: {n:,}" for reason, n in counts.kept.items())
+    yield from (f"  ignore: {reason}: {n:,}" for reason, n in counts.ignored.items())
     yield f"  problems: {counts.problem_count:,}"
     yield from (f"    {one['record']}: {one['reason']}" for one in counts.problems)
     yield from (f"  remark: {remark}" for remark in counts.remarks)

@@ -32,7 +32,7 @@ def report_lines(report: Report, store: str, paint: Paint) -> Iterator[str]:
 
 
 def _row(what: str, value: str, paint: Paint) -> str:
-    wrong = what.startswith(("problems", "conflicts")) and value != "0"
+    wrong = what.startswith(("problems", "conflicts", "would be refused")) and value != "0"
     return paint(f"  {what}  {value}", "red") if wrong else f"  {what}  {value}"
 
 

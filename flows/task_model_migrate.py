@@ -57,9 +57,9 @@ def task_model_migrate(
     check_hash_key(store)
     judge = make_judge(store, target, undated)
     plan = make_plan(store, judge, plans)
-    guard(plan, judge, max_fraction=max_fraction, max_changes=max_changes)
+    objections = guard(plan, judge, max_fraction=max_fraction, max_changes=max_changes, dry_run=dry_run)
     if dry_run:
-        return report(plan)
+        return report(plan, objections=objections)
     if approve:
         ask_approval(plan)
     return report(plan, apply_plan(plan, store, judge))

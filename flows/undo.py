@@ -31,7 +31,7 @@ def undo(
     check_undoable(opened)
     target = store_of(opened.header, given_for(opened.header, store))
     check_store(opened, target)
-    guard(opened, max_fraction=max_fraction, max_changes=max_changes)
+    objections = guard(opened, max_fraction=max_fraction, max_changes=max_changes, dry_run=dry_run)
     if dry_run:
-        return report(opened, preview_plan(opened, target, undo=True, other_store=other_store))
+        return report(opened, preview_plan(opened, target, undo=True, other_store=other_store), objections=objections)
     return report(opened, undo_plan(opened, target, other_store=other_store))

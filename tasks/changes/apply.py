@@ -6,19 +6,30 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from time import monotonic
 from typing import Any, Final, NamedTuple
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
+from tasks.changes.clock import elapsed
 from tasks.changes.errors import ApplyStopped, PlanRefused, StewardError, StoreError
 from tasks.changes.identity import check_target
 from tasks.changes.next_steps import Stage
 from tasks.changes.plan import Plan
 from tasks.changes.plan_file import PROBLEMS_KEPT
 from tasks.changes.progress import Phase
-from tasks.changes.protocols import Action, Judge, Key, LooksAgain, Outcome, Problem, Store, WorksAhead, text_of
+from tasks.changes.protocols import (
+    Action,
+    ChecksSource,
+    Judge,
+    Key,
+    LooksAgain,
+    Outcome,
+    Problem,
+    Store,
+    WorksAhead,
+    text_of,
+)
 from tasks.changes.report import announce, publish
 from tasks.changes.retrying import RETRYING
 from tasks.changes.texts import printable
@@ -87,6 +98,7 @@ class Application:
         """Changes that were sent and whose answers are not known."""
         self._store, self._undo = store, undo
         self._judge = judge if isinstance(judge, LooksAgain) else None
+        self._source = judge if isinstance(judge, ChecksSource) else None
         self._fresh: float = getattr(judge, "fresh_seconds", FRESH_SECONDS)
         self._planned = plan.batches(store.batch_size)
         self._batch: Batch | None = None
@@ -101,8 +113,10 @@ class Application:
                 self._batch, self._ahead, self._tried = self._ahead or self._get_ready(), None, False
             if self._batch is None:
                 return False
-            if monotonic() - self._batch.looked > self._fresh:
+            if elapsed() - self._batch.looked > self._fresh:
                 self._batch = self._look(self._batch.planned)
+            if self._source:  # what was not found in it is only sent while it is there
+                self._source.check_source()
             self._apply(self._batch)
             phase.at(self.tally.handled)
         return True
@@ -120,7 +134,7 @@ class Application:
 
     def _look(self, planned: list[Action]) -> Batch:
         """Ask the judge which of these actions still stand."""
-        looked = monotonic()
+        looked = elapsed()
         stays: Mapping[Key, str] = self._judge.look_again(planned) if self._judge else {}
         return Batch(planned, [one for one in planned if one.key not in stays] if stays else planned, stays, looked)
 

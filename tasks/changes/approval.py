@@ -43,6 +43,7 @@ def summary(plan: Plan) -> str:
         f"{counts.planned:,} of {counts.scanned:,} records would change, {freeing(counts.frees)}.",
         *(f"- change: {plain(reason)}: {n:,}" for reason, n in counts.because.items()),
         *(f"- keep: {plain(reason)}: {n:,}" for reason, n in counts.kept.items()),
+        *(f"- ignore: {plain(reason)}: {n:,}" for reason, n in counts.ignored.items()),
         f"- problems: {counts.problem_count:,}",
         *(f"- {plain(remark)}" for remark in counts.remarks),
         *first_changes(plan),
@@ -74,5 +75,5 @@ def ask_approval(plan: Plan, wait: timedelta = WAIT) -> None:
 
 def _refused(plan: Plan, reason: str) -> StewardError:
     refusal = PlanRefused(f"{reason} Nothing has changed. Carry it out later: {command('apply', plan.name, 'STORE')}")
-    refusal.report = publish(plan)
+    refusal.report = publish(plan, stage="refused")
     return refusal

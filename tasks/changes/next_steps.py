@@ -53,7 +53,8 @@ def next_steps(report: Report, store: str = "STORE") -> Steps | None:
         return None
     match report.stage:
         case "planned":
-            return Steps("Read the plan, then carry it out, exactly as it is:", [show, finish])
+            then = "only if it is right, carry it out" if report.objections else "then carry it out"
+            return Steps(f"Read the plan, {then}, exactly as it is:", [show, finish])
         case "refused":
             return Steps("Read the plan:", [show])
         case "begun":

@@ -48,9 +48,11 @@ DryRun = Annotated[bool, Described("Only plan and report; change nothing.")]
 Approve = Annotated[
     bool, Described("Pause with the plan's summary and go on only once somebody approved that very plan.")
 ]
-MaxFraction = Annotated[
-    float, Field(ge=0, le=1), Described("Refuse a plan that changes more than this part of what was scanned.")
-]
+MAX_FRACTION = (
+    "Refuse a plan that changes more than this part of the records that the job could have changed, "
+    "or of a group of them (a folder, a schema) in which 20 or more would change."
+)
+MaxFraction = Annotated[float, Field(ge=0, le=1), Described(MAX_FRACTION)]
 MaxChanges = Annotated[int | None, Field(ge=0), Described("Refuse a plan of more changes than this.")]
 Plans = Annotated[
     str | None,

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import chain, islice
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from prefect.runtime import flow_run
 from pydantic_core import to_jsonable_python
 
 from tasks.changes.errors import PlanDamaged, ScanBroken, WrongStore
+from tasks.changes.groups import GroupCounts
 from tasks.changes.plan_file import (
     PROBLEMS_KEPT,
     Counts,
@@ -29,6 +31,7 @@ from tasks.changes.plan_store import BLOCK, PlanStore
 from tasks.changes.progress import Phase
 from tasks.changes.protocols import (
     Action,
+    Groups,
     Identified,
     Identity,
     Ignore,
@@ -56,6 +59,7 @@ SCANS = 3
 BATCH_BYTES = 4 << 20
 EXAMPLES = 5
 UNSAVED = object()
+_counted = attrgetter("reason", "group")
 
 
 @dataclass(frozen=True)
@@ -135,11 +139,14 @@ def survey(store: Store[V], judge: Judge[V], writer: PlanWriter, phase: Phase) -
     counts = writer.counts
     kept: Counter[str] = Counter()
     ignored: Counter[str] = Counter()
+    groups = GroupCounts()
     for records in store.scan():
+        stay: list[Keep] = []  # counted by the page, which takes half as long as one by one
+        go: list[str] = []
         for key, value in records:
             verdict = judge(key, value)
             if isinstance(verdict, Keep):
-                kept[verdict.reason] += 1
+                stay.append(verdict)
             elif isinstance(verdict, Ignore):
                 ignored[verdict.reason] += 1
             elif isinstance(verdict, Problem):
@@ -148,9 +155,19 @@ def survey(store: Store[V], judge: Judge[V], writer: PlanWriter, phase: Phase) -
                     counts.problems.append({"record": text_of(key), "reason": verdict.reason})
             else:
                 writer.write(action_for(store, key, value, verdict))
+                go.append(verdict.group)
+        for (reason, group), number in Counter(map(_counted, stay)).items():
+            kept[reason] += number
+            groups.add(group, number, planned=False)
+        for group, number in Counter(go).items():
+            groups.add(group, number, planned=True)
         counts.scanned += len(records)
         phase.at(counts.scanned)
-    counts.kept, counts.ignored = dict(kept), dict(ignored)
+    counts.kept = dict(kept)
+    counts.ignored = dict(ignored)
+    if isinstance(judge, Groups):
+        counts.grouped_by = judge.grouped_by
+        counts.groups = dict(groups.changed())
     if isinstance(judge, Remarks):
         counts.remarks = list(judge.remarks(counts))
 

@@ -49,6 +49,13 @@ class Header(BaseModel):
     """How the store's server can be recognised; a plan from before that was kept has an empty one."""
 
 
+class Group(BaseModel):
+    """How many records of a group the plan changes, and how many it could have changed."""
+
+    planned: int = 0
+    population: int = 0
+
+
 class Counts(BaseModel):
     """What the scan saw and what is planned; the footer's content, so its names are the file's format."""
 
@@ -61,6 +68,14 @@ class Counts(BaseModel):
     problem_count: int = 0
     problems: list[dict[str, str]] = []
     remarks: list[str] = []
+    grouped_by: str = ""
+    groups: dict[str, Group] = {}
+    """The groups of which the plan changes something, by name."""
+
+    @property
+    def population(self) -> int:
+        """Return how many records could have been removed or changed: planned, kept and problems."""
+        return self.scanned - sum(self.ignored.values())
 
 
 class _Line(msgspec.Struct, omit_defaults=True, gc=False):

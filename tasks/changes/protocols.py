@@ -31,14 +31,18 @@ V_contra = TypeVar("V_contra", contravariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """Leave the record as it is; reports count the reasons."""
+    """Leave a record that could have been removed or changed; reports count the reasons, guards the records.
+
+    `group`: which of the judge's groups the record is of; no part of what two verdicts are compared by.
+    """
 
     reason: str
+    group: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Ignore:
-    """Leave the record, which is none of this job's business: it counts in no guard's population."""
+    """Leave a record that the run could not have removed or changed whatever it found: no guard counts it."""
 
     reason: str
 
@@ -49,6 +53,7 @@ class Remove:
 
     reason: str
     detail: str = ""
+    group: str = field(default="", compare=False)
 
 
 @dataclass(slots=True)
@@ -58,6 +63,7 @@ class Replace:
     after: Image
     reason: str
     detail: str = ""
+    group: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +199,23 @@ class LooksAgain(Protocol):
 
     def look_again(self, actions: Sequence[Action]) -> Mapping[Key, str]:
         """Give the actions that must not be done after all, each with the reason; asked just before a batch."""
+
+
+@runtime_checkable
+class ChecksSource(Protocol):
+    """A judge whose knowledge lies where it can go away as a whole, such as a folder that is mounted."""
+
+    def check_source(self) -> None:
+        """Raise SourceUnreadable unless it is still there, and the same; asked last before a batch, so it is quick."""
+
+
+@runtime_checkable
+class Groups(Protocol):
+    """A judge whose verdicts name groups of records, each of which the guard looks at by itself."""
+
+    @property
+    def grouped_by(self) -> str:
+        """Return what one group is, such as `folder`."""
 
 
 @runtime_checkable

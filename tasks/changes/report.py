@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from prefect import get_run_logger
 from prefect.artifacts import create_table_artifact
@@ -25,6 +26,9 @@ from tasks.changes.texts import clipped, printable, sized
 
 if TYPE_CHECKING:
     from tasks.changes.apply import Tally
+
+
+NOT_TRIED: Final = "not tried, or no answer"
 
 
 class Report(BaseModel):
@@ -55,11 +59,22 @@ class Report(BaseModel):
     undoable: bool = Field(default=True, exclude=True)
     examples: list[str] = Field(default=[], exclude=True)
     """The plan's first changes."""
+    objections: list[str] = Field(default=[], exclude=True)
+    """Why a guard would refuse the plan of a dry run."""
+    unmade: dict[str, int] = Field(default={}, exclude=True)
+    """What became of the planned changes that were not made, in numbers that add up."""
     stage: Stage = Field(default="done", exclude=True)
 
 
 def report_of(
-    plan: Plan, tally: Tally | None, job: str, started: datetime, *, dry_run: bool, stage: Stage | None = None
+    plan: Plan,
+    tally: Tally | None,
+    job: str,
+    started: datetime,
+    *,
+    dry_run: bool,
+    stage: Stage | None = None,
+    objections: Sequence[str] = (),
 ) -> Report:
     """Write the report of a run that made or took a plan, and applied it if there is a tally.
 
@@ -93,6 +108,8 @@ def report_of(
         frees=foreseen.freed if foreseen else -plan.counts.frees if job == "undo" else plan.counts.frees,
         undoable=plan.header.undoable,
         examples=[str(example) for example in plan.examples],
+        objections=list(objections),
+        unmade=unmade(plan, tally) if tally else {},
         stage=stage or ("planned" if foreseen else stage_of(plan, tally)),
     )
 
@@ -104,16 +121,41 @@ def stage_of(plan: Plan, tally: Tally | None) -> Stage:
     return "done" if tally.handled >= plan.counts.planned else "stopped"
 
 
+def unmade(plan: Plan, tally: Tally) -> dict[str, int]:
+    """Return what became of the planned changes that were not made: with those that were, as many as were planned."""
+    found = {
+        "conflicts": tally.conflicts,
+        **tally.kept,
+        "problems": tally.problem_count,
+        NOT_TRIED: plan.counts.planned - tally.handled,
+    }
+    return {reason: number for reason, number in found.items() if number}
+
+
+def nothing_made(report: Report) -> bool:
+    """Whether a run ended, or is, before its first change."""
+    return report.dry_run or report.stage in ("planned", "refused")
+
+
 def headline(report: Report) -> str:
-    """Say in one line what the run did."""
+    """Return in one line what the run did."""
+    if nothing_made(report):
+        return _headline_of_plan(report)
+    done = "changes taken back" if report.job == "undo" else "planned changes made"
+    return f"{report.applied:,} of {report.planned:,} {done}, {report.conflicts:,} conflicts."
+
+
+def _headline_of_plan(report: Report) -> str:
     if report.dry_run and report.job in ("apply", "undo"):
         would = "changes would be taken back" if report.job == "undo" else "planned changes would be made"
         counts = f"{report.planned:,} of {report.scanned:,} {would}, {report.conflicts:,} conflicts"
         return f"Dry run: {counts}; nothing was changed."
-    if report.dry_run:
-        return f"Dry run: {report.planned:,} of {report.scanned:,} records would change; nothing was changed."
-    done = "changes taken back" if report.job == "undo" else "planned changes made"
-    return f"{report.applied:,} of {report.planned:,} {done}, {report.conflicts:,} conflicts."
+    share = f"{report.planned:,} of {report.scanned:,} records"
+    if report.stage == "refused":
+        return f"Refused: {share} would have changed; nothing was changed."
+    kind = "Dry run" if report.dry_run else "Planned"
+    guard = " A live run would be refused." if report.objections else ""
+    return f"{kind}: {share} would change; nothing was changed.{guard}"
 
 
 def rows(report: Report) -> list[tuple[str, str]]:
@@ -131,21 +173,29 @@ def rows(report: Report) -> list[tuple[str, str]]:
         ("seconds", f"{seconds(report):.1f}"),
         ("plan", report.plan),
         *(("remark", remark) for remark in report.remarks),
+        *(("would be refused", reason) for reason in report.objections),
     ]
     return [(printable(what), printable(value)) for what, value in found]
 
 
 def _applied(report: Report) -> list[tuple[str, str]]:
-    conflicts = [("conflicts (changed since planned, left alone)", f"{report.conflicts:,}")]
-    if report.dry_run:
-        return conflicts if report.conflicts else []
-    return [("applied", f"{report.applied:,}"), *conflicts]
+    conflicts = ("conflicts (changed since planned, left alone)", f"{report.conflicts:,}")
+    if nothing_made(report):
+        return [conflicts] if report.conflicts else []
+    unmade = [("planned, not applied", difference(report))] if report.unmade else []
+    return [("applied", f"{report.applied:,}"), conflicts, *unmade]
+
+
+def difference(report: Report) -> str:
+    """Return how many of the planned changes were not made, and why: such as `3: 2 conflicts, 1 archive came back`."""
+    reasons = ", ".join(f"{number:,} {reason}" for reason, number in report.unmade.items())
+    return f"{sum(report.unmade.values()):,}: {reasons}"
 
 
 def _freed(report: Report) -> tuple[str, str]:
-    """Return what a run freed; of a dry run, what its plan would free."""
-    size = report.frees if report.dry_run else report.bytes_freed
-    verb = "that would be " if report.dry_run else ""
+    """Return what a run freed; of one that made no change yet, what its plan would free."""
+    size = report.frees if nothing_made(report) else report.bytes_freed
+    verb = "that would be " if nothing_made(report) else ""
     return f"bytes {verb}{'added' if size < 0 else 'freed'}", sized(abs(size))
 
 
@@ -154,18 +204,22 @@ def seconds(report: Report) -> float:
     return (datetime.fromisoformat(report.finished) - datetime.fromisoformat(report.started)).total_seconds()
 
 
-def report_now(plan: Plan, tally: Tally | None = None, stage: Stage | None = None) -> Report:
+def report_now(
+    plan: Plan, tally: Tally | None = None, stage: Stage | None = None, objections: Sequence[str] = ()
+) -> Report:
     """Write the running flow's report, as far as it is."""
     context = FlowRunContext.get()
     started = context.start_time if context else datetime.fromisoformat(plan.header.created)
     job = flow_run.flow_name or plan.header.job
     dry_run = bool(flow_run.parameters.get("dry_run", False))
-    return report_of(plan, tally, job, started, dry_run=dry_run, stage=stage)
+    return report_of(plan, tally, job, started, dry_run=dry_run, stage=stage, objections=objections)
 
 
-def publish(plan: Plan, tally: Tally | None = None, *, stage: Stage | None = None) -> Report:
+def publish(
+    plan: Plan, tally: Tally | None = None, *, stage: Stage | None = None, objections: Sequence[str] = ()
+) -> Report:
     """Write the running flow's report and show it: a summary and a table on the run's page, and an event."""
-    report = report_now(plan, tally, stage)
+    report = report_now(plan, tally, stage, objections)
     if FlowRunContext.get():
         show_on_page(report.job, page(plan, report, headline(report), store_of_run()))
         # The plan is in the description: a page shows only the beginning of a table's cell, and ten rows at first.
@@ -198,20 +252,26 @@ def announce(plan: Plan) -> None:
         get_run_logger().info("Plan %s. %s %s", plan.name, steps.text, commands, extra={"begun": begun})
 
 
-def report(plan: Plan, tally: Tally | None = None) -> Report:
-    """Publish the report and return it.
+def report(plan: Plan, tally: Tally | None = None, *, objections: Sequence[str] = ()) -> Report:
+    """Publish the report and return it; `objections` are what a guard has against the plan of a dry run.
 
     Raises RecordsUnhandled, which carries the report, where some records could not be handled.
     """
-    published = publish(plan, tally)
+    published = publish(plan, tally, objections=objections)
+    if objections and FlowRunContext.get():
+        get_run_logger().warning("A live run would be refused. %s", " ".join(objections))
     if published.problem_count:
-        first = published.problems[0]
-        message = (
-            f"{published.problem_count:,} of {published.scanned:,} records could not be handled, the rest was; "
-            f"the first is {printable(clipped(first['record']))}: {printable(clipped(first['reason']))}. "
-            "See the report for the others."
-        )
-        unhandled = RecordsUnhandled(message)
+        unhandled = RecordsUnhandled(_about_problems(published))
         unhandled.report = published
         raise unhandled
     return published
+
+
+def _about_problems(report: Report) -> str:
+    first = report.problems[0]
+    failed = "could not be judged" if nothing_made(report) else "could not be handled, the rest was"
+    return (
+        f"{report.problem_count:,} of {report.scanned:,} records {failed}; "
+        f"the first is {printable(clipped(first['record']))}: {printable(clipped(first['reason']))}. "
+        "See the report for the others."
+    )

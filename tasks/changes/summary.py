@@ -27,6 +27,7 @@ def page(plan: Plan, report: Report, title: str, store: str) -> str:
             f"**{plain(title)}**",
             f"The plan of **{plain(plan.header.job)}** on {code(plan.header.store)}:",
             *named(report.plan),
+            *refusal(report),
             table(numbers(report)),
             *reasons(report),
             *first_changes(plan),
@@ -41,11 +42,20 @@ def named(plan: str) -> list[str]:
     return [code(path.name), f"kept as {code(plan)}"] if path.is_absolute() else [code(plan)]
 
 
+def refusal(report: Report) -> list[str]:
+    """Return why a guard would refuse the plan of a dry run."""
+    return [f"**A live run would be refused.** {plain(' '.join(report.objections))}"] if report.objections else []
+
+
 def numbers(report: Report) -> list[tuple[str, str]]:
     """Return the counts of a report, for a small table."""
     begun = report.stage in ("stopped", "done")
     size, verb = (report.bytes_freed, "") if begun else (report.frees, "to be ")
-    made = [("changes made", f"{report.applied:,}"), ("conflicts, left alone", f"{report.conflicts:,}")]
+    made = [
+        ("changes made", f"{report.applied:,}"),
+        ("conflicts, left alone", f"{report.conflicts:,}"),
+        *((f"not made: {plain(reason)}", f"{n:,}") for reason, n in report.unmade.items() if reason != "conflicts"),
+    ]
     return [
         ("records looked at", f"{report.scanned:,}"),
         ("planned changes", f"{report.planned:,}"),
@@ -56,9 +66,10 @@ def numbers(report: Report) -> list[tuple[str, str]]:
 
 
 def reasons(report: Report) -> list[str]:
-    """Return why records are changed or kept, with a bar each."""
+    """Return why records are changed, kept or ignored, with a bar each."""
     counts = {f"change: {reason}": n for reason, n in report.because.items()}
     counts |= {f"keep: {reason}": n for reason, n in report.kept.items()}
+    counts |= {f"ignore: {reason}": n for reason, n in report.ignored.items()}
     return ["**Why**", block(bars(counts))] if counts else []
 
 

@@ -7,18 +7,20 @@ from functools import cache
 from typing import Final
 
 from tasks.changes.plan_file import Counts
-from tasks.changes.protocols import Keep
+from tasks.changes.protocols import Ignore, Keep
 from tasks.datajoint.grammar import FILEPATH
 from tasks.datajoint.references import Known
 
-MISPLACED: Final = Keep("misplaced: in the folders of another subfolding")
+MISPLACED: Final = Ignore("misplaced: in the folders of another subfolding")
+FOREIGN_REFERENCED: Final = Ignore("foreign: referenced, but no object that this run may remove")
+REFERENCED: Final = "referenced"
 ASK: Final = "Are these the right servers, and is it the right location? If so, say it with --allow-empty."
 
 
 @cache
 def referenced_by(owner: str) -> Keep:
     """Keep what an owner's rows reference."""
-    return Keep(f"referenced by {owner}")
+    return Keep(f"{REFERENCED} by {owner}", owner)
 
 
 @cache
@@ -38,7 +40,7 @@ def empty(known: Known, counts: Counts) -> Iterator[str]:
 def unseen(known: Known, counts: Counts) -> Iterator[str]:
     """Doubt owners none of whose references leads to an object that was listed, also where none would go."""
     for owner in sorted(known.owners | {FILEPATH.kind}):
-        going, misplaced = counts.because.get(unreferenced_by(owner)), counts.kept.get(MISPLACED.reason)
+        going, misplaced = counts.because.get(unreferenced_by(owner)), counts.ignored.get(MISPLACED.reason)
         if counts.kept.get(referenced_by(owner).reason):
             continue
         if going:

@@ -8,9 +8,9 @@ from functools import cache
 from typing import Final, Protocol
 
 from tasks.changes.plan_file import Counts
-from tasks.changes.protocols import Action, Keep, Key, Remove, Verdict, text_of
+from tasks.changes.protocols import Action, Ignore, Keep, Key, Remove, Verdict, text_of
 from tasks.datajoint import doubts
-from tasks.datajoint.doubts import MISPLACED, referenced_by, unreferenced_by
+from tasks.datajoint.doubts import FOREIGN_REFERENCED, MISPLACED, referenced_by, unreferenced_by
 from tasks.datajoint.grammar import FILEPATH, Foreign, Grammar, Meaning
 from tasks.datajoint.namespaces import Namespace
 from tasks.datajoint.references import Known, References
@@ -28,10 +28,10 @@ class Listed(Protocol):
         """Give when it was written, with a timezone, by the store's clock."""
 
 
-OUTSIDE: Final = Keep("foreign: outside the location")
-REFERENCED: Final = Keep("referenced")
+OUTSIDE: Final = Ignore("foreign: outside the location")
 YOUNG: Final = Keep("younger than the grace period")
-OLD: Final = Keep("unreferenced, but written by DataJoint 0.11")
+"""In no group: that an object is young does not speak for the references that were read."""
+OLD: Final = Ignore("unreferenced, but written by DataJoint 0.11")
 REFERENCED_NOW: Final = "referenced since the plan was made"
 NOT_OURS: Final = "not an object that this run may remove"
 SLACK: Final = timedelta(seconds=1)
@@ -39,9 +39,9 @@ SLACK: Final = timedelta(seconds=1)
 
 
 @cache
-def foreign(reason: str) -> Keep:
-    """Keep what means nothing to the run."""
-    return Keep(f"foreign: {reason}")
+def foreign(reason: str) -> Ignore:
+    """Return the verdict on what means nothing to the run."""
+    return Ignore(f"foreign: {reason}")
 
 
 class Unreferenced:
@@ -53,6 +53,7 @@ class Unreferenced:
     objects stay, if they do.
     """
 
+    grouped_by = "owner"
     fresh_seconds = 0.0
     """A row may take an orphan again at any moment: each batch is looked at right before it goes."""
 
@@ -99,7 +100,7 @@ class Unreferenced:
             return OUTSIDE
         meaning = self._grammar.read(path)
         if isinstance(meaning, Foreign):
-            return REFERENCED if self._known.covers(path, meaning) else foreign(meaning.reason)
+            return FOREIGN_REFERENCED if self._known.covers(path, meaning) else foreign(meaning.reason)
         if self._is_misplaced(meaning):
             return MISPLACED
         if self._known.covers(path, meaning):
@@ -114,7 +115,7 @@ class Unreferenced:
         if self._is_young(value) or (meaning.in_folder and meaning.identity in self._young):
             return YOUNG
         self._going += value.size
-        return Remove(unreferenced_by(meaning.owner), meaning.form.kind)
+        return Remove(unreferenced_by(meaning.owner), meaning.form.kind, meaning.owner)
 
     def _is_misplaced(self, meaning: Meaning) -> bool:
         form = meaning.form

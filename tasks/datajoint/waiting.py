@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tasks.changes.plan_file import Counts
-from tasks.changes.protocols import Action, Keep, Key, Verdict, text_of
-from tasks.datajoint.orphans import REFERENCED, Unreferenced
+from tasks.changes.protocols import Action, Key, Remove, Verdict, text_of
+from tasks.datajoint.doubts import FOREIGN_REFERENCED, REFERENCED
+from tasks.datajoint.orphans import Unreferenced
 from tasks.stores.listing import Object
 from tasks.stores.quarantine import PastGrace
 
@@ -26,7 +27,7 @@ class Waiting:
     def __call__(self, key: Key, value: Object) -> Verdict:
         """Judge one object by its key, QUARANTINE/TIME/KEY, and by when it was moved there."""
         waits = self._past_grace(key, value)
-        return waits if isinstance(waits, Keep) else self._unreferenced(self._old_key(key), value)
+        return self._unreferenced(self._old_key(key), value) if isinstance(waits, Remove) else waits
 
     def _old_key(self, key: Key) -> str:
         return text_of(key)[self._inside :].partition("/")[2]
@@ -42,7 +43,8 @@ class Waiting:
 
     def remarks(self, counts: Counts) -> list[str]:
         """Say how many objects were moved aside and are referenced."""
-        missed = sum(n for reason, n in counts.kept.items() if reason.startswith(REFERENCED.reason))
+        missed = sum(n for reason, n in counts.kept.items() if reason.startswith(REFERENCED))
+        missed += counts.ignored.get(FOREIGN_REFERENCED.reason, 0)
         if not missed:
             return []
         return [

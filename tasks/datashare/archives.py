@@ -5,25 +5,30 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote, unquote_to_bytes
 
 from msgspec import UNSET
 
+from tasks.changes.groups import NAME_LENGTH
 from tasks.changes.plan_file import Counts
-from tasks.changes.protocols import Action, Keep, Key, Problem, Remove, Verdict, text_of
+from tasks.changes.protocols import Action, Ignore, Keep, Key, Problem, Remove, Verdict, text_of
 from tasks.datashare.records import FINAL_STATES, Download, Task, UnreadableRecord, read_task
 from tasks.stores.files import Folder
 
 PRESENT: Final = Keep("archive is there")
-NO_DOWNLOAD: Final = Keep("not a batch download")
-UNFINISHED: Final = Keep("not finished")
+# Those two are in no group: their archives too are gone, and do not speak for the folder.
 TOO_YOUNG: Final = Keep("younger than the minimum age")
 AGELESS: Final = Keep("age unknown")
+NO_DOWNLOAD: Final = Ignore("not a batch download")
+UNFINISHED: Final = Ignore("not finished")
 CAME_BACK: Final = "archive came back"
 GONE: Final = "archive is gone"
 GONE_MISNAMED: Final = "archive is gone (and the task's id is not its field)"
-NOT_ASKED: Final = {state: Keep(f"state {state} is not to be removed") for state in FINAL_STATES}
+NOT_ASKED: Final = {state: Ignore(f"state {state} is not to be removed") for state in FINAL_STATES}
+FOLDERS: Final = 1 << 10
+"""Folders whose verdicts are remembered; records name few."""
 
 OTHER_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 NO_URI: Final = re.compile(r"[#?]|%(?![0-9A-Fa-f]{2})")
@@ -56,7 +61,11 @@ def names_of(location: str) -> tuple[bytes, ...]:
     A `file:` URI is percent-decoded once; a plain path may be meant either way.
     Raises UnusableName where the last part is empty, a step up, or not a name at all.
     """
-    last = location.rpartition("/")[2]
+    return names_in(location, location.rpartition("/")[2])
+
+
+def names_in(location: str, last: str) -> tuple[bytes, ...]:
+    """Return the same, for who knows the last part already."""
     # Every archive of Datashare's has these two escapes and no other: a short cut, three times as fast.
     plain = last.replace("%5B", "[").replace("%5D", "]")
     if ORDINARY(plain) and location.startswith("file:/"):
@@ -70,6 +79,20 @@ def names_of(location: str) -> tuple[bytes, ...]:
         message = f"its archive is no local file: {location}"
         raise UnusableName(message)
     return _checked(last.encode()), _checked(unquote_to_bytes(last))
+
+
+@lru_cache(FOLDERS)
+def group_of(folder: str) -> str:
+    """Return the group of the records that name a folder: its path, whether it is written as a `file:` URI or not."""
+    if not folder.startswith("file:"):
+        return folder or "(none)"
+    return "/" + unquote(folder.removeprefix("file:")).strip("/")
+
+
+@lru_cache(FOLDERS)
+def present_in(folder: str) -> Keep:
+    """Keep a record of this folder, for its archive is there."""
+    return Keep(PRESENT.reason, group_of(folder))
 
 
 def _checked(name: bytes) -> bytes:
@@ -103,8 +126,11 @@ def date_in(name: bytes) -> datetime | None:
 class ArchiveGone:
     """Judges task records: a finished batch download whose archive is not in the folder goes.
 
-    Raises SourceUnreadable where the folder cannot be read in full.
+    Only the last part of a location counts, so records of another folder's archives look as if theirs were gone: their
+    group is the folder that they name. Raises SourceUnreadable where the folder cannot be read in full.
     """
+
+    grouped_by = "folder"
 
     def __init__(
         self,
@@ -129,17 +155,18 @@ class ArchiveGone:
             if task.state not in FINAL_STATES:
                 return UNFINISHED
             location = location_in(download)
-            names = names_of(location)
+            folder, _, last = location.rpartition("/")
+            names = names_in(location, last)
         except (UnreadableRecord, UnusableName) as problem:
             return Problem(str(problem))
         for name in names:
             if name in self._names:
-                return PRESENT
+                return present_in(folder[:NAME_LENGTH])
         if task.state not in self._states:
             return NOT_ASKED[task.state]
         if self._youngest and (young := self._too_young(task, names[0])):
             return young
-        return Remove(GONE if task.id == text_of(key) else GONE_MISNAMED, location)
+        return Remove(GONE if task.id == text_of(key) else GONE_MISNAMED, location, group_of(folder[:NAME_LENGTH]))
 
     def _too_young(self, task: Task, name: bytes) -> Keep | None:
         at = time_of(task, name)
@@ -147,11 +174,17 @@ class ArchiveGone:
             return AGELESS
         return TOO_YOUNG if self._youngest and at > self._youngest else None
 
+    def check_source(self) -> None:
+        """Raise SourceUnreadable unless the folder is still the one that was looked into."""
+        self._folder.check()
+
     def look_again(self, actions: Sequence[Action]) -> Mapping[Key, str]:
         """Look for each archive once more; a record whose archive came back stays."""
         self._folder.check()
         holds = self._folder.holds
-        return {one.key: CAME_BACK for one in actions for name in names_of(one.detail) if holds(name)}
+        back = {one.key: CAME_BACK for one in actions for name in names_of(one.detail) if holds(name)}
+        self._folder.check()  # what is not found in a folder that went away meanwhile says nothing
+        return back
 
     def doubt(self, counts: Counts) -> str | None:
         """Doubt a folder that holds nothing, or none of the archives that the records name."""

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, NoReturn
 from sqlalchemy import CHAR, Engine, Integer, Select, String, Text, column, select, table
 
 from tasks.changes.plan_file import Counts
-from tasks.changes.protocols import Keep, Key, Problem, Replace, Verdict
+from tasks.changes.protocols import Ignore, Keep, Key, Problem, Replace, Verdict
 from tasks.stores.sql import SqlRows
 
 Orphans = Literal["keep", "value"]
@@ -39,9 +39,9 @@ UNKNOWN: Final = -1
 """What Datashare itself writes where the searches without results were not counted."""
 JAVA_INT: Final = range(-(2**31), 2**31)
 
-NO_RESULT: Final = Keep("no result")
+NO_RESULT: Final = Ignore("no result")
 MIGRATED: Final = Keep("already migrated")
-OTHER: Final = Keep("another kind of result")
+OTHER: Final = Ignore("another kind of result")
 ORPHAN: Final = Keep("no batch search of this id")
 FROM_SEARCH: Final = "counted by its batch search"
 FROM_VALUE: Final = "number kept, as its batch search has none"
@@ -86,8 +86,8 @@ def result_in(text: str) -> dict[str, Any]:
     return result
 
 
-def number_in(value: Any) -> int | Keep:
-    """Give the number that a result of the old form is, or the reason to keep one of another form.
+def number_in(value: Any) -> int | Keep | Ignore:
+    """Give the number that a result of the old form is, or the verdict on one of another form.
 
     Raises Unreadable.
     """
@@ -133,7 +133,7 @@ class OldResult:
         try:
             result = result_in(text)
             number = number_in(result["value"])
-            if isinstance(number, Keep):
+            if not isinstance(number, int):
                 return number
             if search is None and self._orphans == "keep":
                 return ORPHAN

@@ -56,7 +56,9 @@ class Folder:
     def names(self) -> Names:
         """Read the names of all its entries, whatever they are."""
         with self._readable():
-            return Names(self._entries())
+            found = Names(self._entries())
+        self.check()  # they were read by the path
+        return found
 
     def _entries(self) -> Iterator[bytes]:
         with os.scandir(os.fsencode(self.path)) as entries:

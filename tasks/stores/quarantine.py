@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from tasks.changes.protocols import Keep, Key, Remove, Verdict, text_of
+from tasks.changes.protocols import Ignore, Keep, Key, Remove, Verdict, text_of
 from tasks.stores.listing import Object
 
 QUARANTINE: Final = ".steward-quarantine"
 STAMP: Final = "%Y%m%dT%H%M%SZ"
 WAITS: Final = Keep("in quarantine, younger than its grace period")
-STRANGE: Final = Keep("in quarantine, but not by a run")
+STRANGE: Final = Ignore("in quarantine, but not by a run")
 OVER: Final = Remove("its grace period in quarantine is over")
 
 

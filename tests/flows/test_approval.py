@@ -81,7 +81,7 @@ def test_the_question_shows_numbers_and_first_changes(asked: Asked, api: Api, da
     text = _question(api, paused)["description"]
     assert "3 of 7 records would change" in text
     assert "keep: archive is there: 3" in text
-    assert "keep: not a batch download: 1" in text
+    assert "ignore: not a batch download: 1" in text
     assert text.count("gone-") >= 3
     assert "file:///home/dev/tmp/gone-0.zip" in text
     wanted = {"flow_run_id": {"any_": [paused["id"]]}, "type": {"any_": ["markdown"]}}

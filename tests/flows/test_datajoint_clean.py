@@ -63,7 +63,7 @@ def test_a3_p5_foreign_names_are_kept_counted_and_do_not_stop_the_run(lab: Exter
     foreign = {lab.put(f"{folder}/{name}", b"somebody's") for name in names}
     report = lab.clean()
     assert report.applied == 1
-    assert report.kept[NOT_OURS] == len(foreign)
+    assert report.ignored[NOT_OURS] == len(foreign)
     assert foreign < lab.paths
 
 
@@ -79,7 +79,7 @@ def test_a5_a_wrong_subfolding_makes_nothing_an_orphan(lab: ExternalStore) -> No
     lab.blobs(tracked=3, orphans=2)
     before = lab.everything
     report = lab.clean(layout={"subfolding": [[3]]})
-    assert (report.planned, report.kept) == (0, {"misplaced: in the folders of another subfolding": 5})
+    assert (report.planned, report.ignored) == (0, {"misplaced: in the folders of another subfolding": 5})
     assert lab.everything == before
 
 
@@ -418,7 +418,7 @@ def test_p6_a_schema_at_the_root_does_not_take_the_old_generation_s_objects(mode
     used, gone = (modern.put(f"{name}/t/id=1/x_{token}", b"x") for token in ("AbCdEfGh", "00000000"))
     modern.record(used)
     report = modern.clean(layout={"schema_prefix": ""})
-    assert report.kept[f"foreign: {name} (legacy) has no tables here"] == 1
+    assert report.ignored[f"foreign: {name} (legacy) has no tables here"] == 1
     assert modern.paths == {legacy, used}
     assert gone not in modern.paths
 

@@ -70,8 +70,10 @@ def test_each_command_that_is_shown_does_what_it_says(half: Datashare, here: Her
 
 
 def test_a_refused_plan_is_to_be_read_and_not_to_be_carried_out(half: Datashare, here: Here) -> None:
-    refused = here("steward", "hmap-clean", *half.arguments)
+    refused = here("steward", "hmap-clean", *half.arguments, "--apply")
     assert refused.returncode == 3
+    assert "planned changes made" not in refused.stdout
+    assert re.match(r"Refused: \d+ of \d+ records would have changed; nothing was changed\.\n", refused.stdout)
     assert refused.stderr.endswith(f" Read the plan: steward plan show {plan(refused.stdout)}\n")
     assert commands_in(refused.stdout) == []
 

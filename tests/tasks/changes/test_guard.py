@@ -1,14 +1,15 @@
 """A guard refuses what looks wrong, and says what, how many, and what to do next."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tasks.changes.errors import PlanRefused
-from tasks.changes.guard import check_undoable, guard, objections
+from tasks.changes.guard import GROUP_LEAST, check_undoable, guard, objections
 from tasks.changes.plan import Plan
-from tasks.changes.plan_file import Counts, Header
+from tasks.changes.plan_file import Counts, Group, Header
 
 
 def plan_of(planned: int, scanned: int, *, undoable: bool = True) -> Plan:
@@ -81,3 +82,66 @@ def test_what_cannot_be_undone_is_said_before_it_is_tried() -> None:
     check_undoable(plan_of(1, 1))
     with pytest.raises(PlanRefused, match="cannot be undone"):
         check_undoable(plan_of(1, 1, undoable=False))
+
+
+def with_counts(**given: Any) -> Plan:
+    plan = plan_of(0, 0)
+    return replace(plan, counts=Counts(**given))
+
+
+def test_n19_what_is_ignored_is_no_part_of_the_population() -> None:
+    plan = with_counts(planned=999, scanned=10_000, kept={"there": 1}, ignored={"not mine": 9_000})
+    assert "999 of 1,000 records (100%), more than the 50% allowed" in said(plan, max_fraction=0.5)
+
+
+def test_n19_problems_are_a_part_of_the_population() -> None:
+    plan = with_counts(planned=5, scanned=20, kept={"there": 3}, problem_count=2, ignored={"not mine": 10})
+    assert not said(plan, max_fraction=0.5)
+
+
+def test_n19_a_plan_of_an_older_steward_is_guarded_by_what_it_scanned() -> None:
+    assert "6 of 10 records" in said(with_counts(planned=6, scanned=10, kept={"a": 4}), max_fraction=0.5)
+
+
+def test_n19_a_group_of_which_too_much_changes_is_named() -> None:
+    groups = {"lab": Group(planned=40, population=50), "other": Group(planned=1, population=950)}
+    plan = with_counts(planned=41, scanned=1000, kept={"there": 959}, grouped_by="owner", groups=groups)
+    objection = said(plan, max_fraction=0.5)
+    assert objection == (
+        "The plan changes 40 of 50 records of the owner lab (80%), more than the 50% allowed (--max-fraction)."
+    )
+    assert not said(plan, max_fraction=0.8)
+
+
+@pytest.mark.parametrize(("planned", "refused"), [(GROUP_LEAST - 1, False), (GROUP_LEAST, True)])
+def test_n19_of_a_small_group_all_may_change(planned: int, refused: bool) -> None:
+    groups = {"lab": Group(planned=planned, population=planned)}
+    plan = with_counts(planned=planned, scanned=1000, kept={"there": 1000 - planned}, grouped_by="owner", groups=groups)
+    assert bool(said(plan, max_fraction=0.5)) == refused
+
+
+def test_n19_one_group_that_is_all_is_not_named_beside_the_whole() -> None:
+    groups = {"lab": Group(planned=40, population=50)}
+    plan = with_counts(planned=40, scanned=60, kept={"x": 10}, ignored={"y": 10}, grouped_by="owner", groups=groups)
+    assert said(plan, max_fraction=0.5).count("The plan changes") == 1
+
+
+def test_n19_of_many_groups_the_largest_are_named() -> None:
+    groups = {f"s{n}": Group(planned=20 + n, population=20 + n) for n in range(30)}
+    plan = with_counts(planned=1035, scanned=9000, kept={"x": 7965}, grouped_by="owner", groups=groups)
+    objection = said(plan, max_fraction=0.5)
+    assert "owner s29" in objection
+    assert "owner s26" not in objection
+    assert objection.endswith("So it is with 27 more of the groups.")
+
+
+def test_a_groups_name_acts_on_no_terminal() -> None:
+    groups = {"\x1b[2Jlab": Group(planned=40, population=50)}
+    plan = with_counts(planned=40, scanned=900, kept={"there": 860}, grouped_by="folder", groups=groups)
+    assert said(plan, max_fraction=0.5).isprintable()
+
+
+def test_n20_a_dry_run_gets_the_reasons_and_is_not_refused() -> None:
+    reasons = guard(plan_of(9, 10), Doubtful(), max_fraction=0.5, max_changes=8, dry_run=True)  # type: ignore[arg-type]
+    assert len(reasons) == 3
+    assert not guard(plan_of(1, 10), max_fraction=0.5, dry_run=True)

@@ -11,7 +11,7 @@ from tasks.changes.apply import Tally
 from tasks.changes.errors import RecordsUnhandled
 from tasks.changes.plan import Plan
 from tasks.changes.plan_file import Counts, Header
-from tasks.changes.report import Report, headline, report, report_of, rows, seconds
+from tasks.changes.report import Report, difference, headline, report, report_of, rows, seconds
 
 STARTED = datetime(2025, 6, 1, 12, tzinfo=UTC)
 HEADER = Header(job="toy", version="1", store="toy://", undoable=True, parameters={}, created=STARTED.isoformat())
@@ -144,3 +144,46 @@ def test_what_a_record_holds_stays_one_short_line_in_the_failure_of_its_run() ->
         report(replace(PLAN, counts=odd))
     assert str(unhandled.value).isprintable()
     assert len(str(unhandled.value)) < 1000
+
+
+REFUSED = "The plan changes all."
+
+
+def test_n20_a_dry_run_says_what_would_be_refused_outside_of_its_contract() -> None:
+    dry = report_of(PLAN, None, "toy", STARTED, dry_run=True, objections=[REFUSED])
+    assert headline(dry).endswith("nothing was changed. A live run would be refused.")
+    assert ("would be refused", REFUSED) in rows(dry)
+    assert REFUSED not in dry.model_dump_json()
+
+
+def test_b6_a_refused_run_has_words_of_its_own() -> None:
+    refused = report_of(PLAN, None, "toy", STARTED, dry_run=False, stage="refused")
+    assert headline(refused) == "Refused: 1,500 of 2,000 records would have changed; nothing was changed."
+    labels = {what for what, _ in rows(refused)}
+    assert "applied" not in labels
+    assert "bytes that would be freed" in labels
+
+
+def test_b6_of_a_run_that_only_planned_it_is_not_said_that_changes_were_made() -> None:
+    planned = report_of(PLAN, None, "toy", STARTED, dry_run=False)
+    assert headline(planned) == "Planned: 1,500 of 2,000 records would change; nothing was changed."
+
+
+def test_b6_a_dry_run_with_problems_does_not_say_that_the_rest_was_done() -> None:
+    with pytest.raises(RecordsUnhandled, match=r"12 of 2,000 records could not be judged; the first is k0: odd\."):
+        report(PLAN)
+
+
+@pytest.mark.parametrize("handled", [1500, 1400])
+def test_n8_where_fewer_were_applied_than_planned_the_reasons_add_up(handled: int) -> None:
+    tally = Tally(applied=handled - 15, conflicts=7, kept=Counter({"came back": 5, "fine": 1}), problem_count=2)
+    live = of(SOUND, tally)
+    assert live.applied + sum(live.unmade.values()) == live.planned
+    assert ("planned, not applied", difference(live)) in rows(live)
+    assert difference(live).startswith(f"{15 + 1500 - handled}: 7 conflicts, 5 came back, 1 fine, 2 problems")
+
+
+def test_n8_where_all_were_applied_there_is_nothing_to_say() -> None:
+    live = of(SOUND, Tally(applied=1500))
+    assert not live.unmade
+    assert "planned, not applied" not in dict(rows(live))

@@ -1,6 +1,7 @@
 """What a run's page shows of a plan, at each stage."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from tasks.changes.apply import Tally
 from tasks.changes.next_steps import Stage
 from tasks.changes.plan import Plan
-from tasks.changes.protocols import Keep, Remove, Replace
+from tasks.changes.protocols import Ignore, Keep, Remove, Replace
 from tasks.changes.report import report_of
 from tasks.changes.summary import PATHS, page
 
@@ -80,3 +81,21 @@ def test_it_says_when_there_is_no_way_back(plan: Plan) -> None:
         text = shown(final, stage, Tally(applied=8))
         assert text.endswith("**This cannot be undone.**")
         assert "steward undo" not in text
+
+
+def test_n20_a_plan_that_would_be_refused_says_so_above_its_numbers(plan: Plan) -> None:
+    reasons = ["The plan changes *all*."]
+    report = report_of(plan, None, "toy", datetime.now(UTC), dry_run=True, objections=reasons)
+    text = page(plan, report, "What was done.", "toy://memory")
+    assert "**A live run would be refused.** The plan changes \\*all\\*." in text
+    assert text.index("would be refused") < text.index("planned changes")
+
+
+def test_n8_what_was_not_made_is_on_the_page(plan: Plan) -> None:
+    text = shown(plan, "done", Tally(applied=5, conflicts=1, kept=Counter({"came back": 2})))
+    assert "| changes made | 5 |\n| conflicts, left alone | 1 |\n| not made: came back | 2 |\n" in text
+
+
+def test_n19_what_is_ignored_has_its_bar(toys: Any) -> None:
+    ignored = toys.plan(toys.Store({"k": b"x"}), {"k": Ignore("not mine")})
+    assert "ignore: not mine" in shown(ignored, "planned")

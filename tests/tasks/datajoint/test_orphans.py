@@ -9,9 +9,10 @@ from sqlalchemy import Engine
 
 from tasks.changes.errors import SourceUnreadable
 from tasks.changes.plan_file import Counts
-from tasks.changes.protocols import Action, Keep, Key, Remove, Verdict
+from tasks.changes.protocols import Action, Ignore, Keep, Key, Remove, Verdict
+from tasks.datajoint.doubts import FOREIGN_REFERENCED, MISPLACED
 from tasks.datajoint.namespaces import Namespace
-from tasks.datajoint.orphans import MISPLACED, NOT_OURS, OLD, OUTSIDE, REFERENCED, REFERENCED_NOW, YOUNG, Unreferenced
+from tasks.datajoint.orphans import NOT_OURS, OLD, OUTSIDE, REFERENCED_NOW, YOUNG, Unreferenced
 from tasks.stores.listing import spooled
 
 HASH = "0123456789abcdef0123456789abcdef"
@@ -21,8 +22,8 @@ GONE_DIGEST = "abcdefghijklmnopqrstuvwxyz"
 OLD_HASH = "Zt3n0vXq-4h0FQe_5cC0p9yOeGmX1sR7uJkLwA2bD8E"
 HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
 FOREIGN = [
-    Keep("foreign: in none of the run's schemas"),
-    Keep("foreign: no name that DataJoint gives in the run's schemas"),
+    Ignore("foreign: in none of the run's schemas"),
+    Ignore("foreign: no name that DataJoint gives in the run's schemas"),
 ]
 
 
@@ -118,7 +119,7 @@ def test_a6_filepath_objects_stay_unless_asked_for(lab: Any, judging: Any, listi
     lab.track("main", GONE, path=f"raw/{HASH}")
     keys = ["dj/raw/1.dat", f"dj/raw/{HASH}", "dj/raw/2.dat", f"dj/raw/{GONE}", "dj/rawer/2.dat"]
     verdicts = judging(space(lab), lab.source())(listing(*keys))
-    assert list(verdicts.values()) == [REFERENCED] * 2 + [FOREIGN[0]] * 3
+    assert list(verdicts.values()) == [FOREIGN_REFERENCED] * 2 + [FOREIGN[0]] * 3
     asked = judging(space(lab, filepaths=("raw",)), lab.source())(listing(*keys))
     assert going(asked) == set(keys[2:4])
 
@@ -248,6 +249,7 @@ def counted(verdicts: dict[Key, Verdict]) -> Counts:
     counts = Counts(scanned=len(verdicts))
     for verdict in verdicts.values():
         where = counts.because if isinstance(verdict, Remove) else counts.kept
+        where = counts.ignored if isinstance(verdict, Ignore) else where
         where[verdict.reason] = where.get(verdict.reason, 0) + 1
     return counts
 
@@ -266,7 +268,7 @@ def test_p6_objects_of_a_generation_without_tables_stay(lab: Any, judging: Any, 
     lab.column("<object@main>", f"{lab.name}/t/id=1/x_AbCdEfGh")
     keys = [key(lab, GONE), f"dj/{lab.name}/t/id=1/x_AbCdEfGh", f"dj/{lab.name}/t/id=1/x_00000000"]
     verdicts = judging(space(lab, schema_prefix=""), lab.source())(listing(*keys))
-    assert verdicts[keys[0]] == Keep(f"foreign: {lab.name} (legacy) has no tables here")
+    assert verdicts[keys[0]] == Ignore(f"foreign: {lab.name} (legacy) has no tables here")
     assert going(verdicts) == {keys[2]}
     only_2 = space(lab, schema_prefix="", generations=frozenset({"2"}))
     assert judging(only_2, lab.source())(listing(*keys))[keys[0]] == FOREIGN[1]

@@ -10,7 +10,7 @@ import pytest
 
 from tasks.changes.errors import SourceUnreadable
 from tasks.changes.plan_file import Counts
-from tasks.changes.protocols import Action, Keep, Problem, Remove
+from tasks.changes.protocols import Action, Ignore, Keep, Problem, Remove
 from tasks.datashare.archives import (
     AGELESS,
     CAME_BACK,
@@ -77,13 +77,13 @@ def test_c04_failed_downloads_go_only_where_asked(
     download: dict[str, Any], judge: Any, written: Write, state: str
 ) -> None:
     value = written(download, state=state)
-    assert judge()(id_of(download), value) == Keep(f"state {state} is not to be removed")
+    assert judge()(id_of(download), value) == Ignore(f"state {state} is not to be removed")
     assert judge(states=["DONE", state])(id_of(download), value) == Remove(GONE, location_of(value))
     assert judge(GMT, GMT_G0, states=[state])(id_of(download), value) == PRESENT
 
 
 def test_states_are_only_those_asked_for(download: dict[str, Any], judge: Any, written: Write) -> None:
-    assert judge(states=["ERROR"])(id_of(download), written(download)) == Keep("state DONE is not to be removed")
+    assert judge(states=["ERROR"])(id_of(download), written(download)) == Ignore("state DONE is not to be removed")
 
 
 @pytest.mark.parametrize(
