@@ -170,7 +170,10 @@ def test_s10_what_was_rewritten_is_migrated_and_readable(number: int, results: A
 
 # ---------------------------------------------------------------------------------- Datashare's own change sets
 
-LOG = "CREATE TABLE {} (ID varchar(255), AUTHOR varchar(255), DATEEXECUTED timestamp)"
+CHANGES = "liquibase/changelog/changes"
+OURS = f"{CHANGES}/042-task-result-batch-search-migration.yml"
+OTHERS = f"{CHANGES}/026-drop-user-history-column-sqlite.yml"  # it has the ids 42 to 46 too
+POLICIES = f"{CHANGES}/043-adds-user-policy-table.yml"
 
 
 @pytest.fixture
@@ -180,26 +183,76 @@ def talk(database_url: str) -> Iterator[Talk]:
     engine.dispose()
 
 
-def logged(talk: Talk, *ids: str) -> None:
-    with talk.engine.begin() as connection:
-        connection.execute(text(LOG.format("DATABASECHANGELOG")))
+class ChangeLog:
+    """Liquibase's log, with the columns and the keys that it has."""
+
+    def __init__(self, talk: Talk) -> None:
+        self._engine = talk.engine
+        self._run(
+            "CREATE TABLE DATABASECHANGELOG (ID varchar(255) NOT NULL, AUTHOR varchar(255) NOT NULL, "
+            "FILENAME varchar(255) NOT NULL, DATEEXECUTED timestamp NOT NULL)"
+        )
+
+    def add(self, file: str, *ids: int) -> None:
         for one in ids:
-            connection.execute(text("INSERT INTO DATABASECHANGELOG VALUES (:id, 'icij', '2025-01-01')"), {"id": one})
+            self._run(
+                "INSERT INTO DATABASECHANGELOG VALUES (:id, 'mvanza', :file, '2025-01-01')", id=str(one), file=file
+            )
+
+    def fix_ids(self) -> None:
+        """Do what Datashare 21.0.1 and later do when they start on a log that 20.14 or 21.0.0 wrote."""
+        for old, new in ((42, 70), (43, 71)):
+            self._run(f"UPDATE DATABASECHANGELOG SET ID = '{new}' WHERE ID = '{old}' AND FILENAME = '{OURS}'")
+        self._run(f"DELETE FROM DATABASECHANGELOG WHERE FILENAME = '{POLICIES}'")
+
+    def _run(self, statement: str, **given: str) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(text(statement), given)
 
 
-def test_whether_datashare_s_own_change_set_ran_is_told(talk: Talk) -> None:
-    own = {"postgresql": "70", "sqlite": "71"}.get(talk.dialect, "")
-    before = own_change_set(talk)
-    logged(talk, "1", "72", *(["71"] if own == "70" else ["70"]))
-    assert own_change_set(talk) == before
-    if not own:
-        assert before == "Datashare has no change set of its own for batch search results in MySQL."
-        return
-    assert f"change set {own} has not run here: when Datashare 20.2.1 or later next starts" in before
-    assert ("empty the results that have no batch search" in before) == (own == "71")
-    with talk.engine.begin() as connection:
-        connection.execute(text("INSERT INTO DATABASECHANGELOG VALUES (:id, 'icij', '2025-01-01')"), {"id": own})
-    assert own_change_set(talk) == f"Datashare's own change set {own} has run here already, and will not run again."
+def ran(change_set: int) -> str:
+    return f"Datashare's own change set {change_set} has run here already, and will not run again."
+
+
+LOGGED = pytest.mark.parametrize("database_url", ["postgresql", "sqlite"], indirect=True)
+"""The databases on which Datashare logs its changes; on the others it has no change set of its own."""
+
+
+@LOGGED
+def test_d1_a_change_set_is_known_by_its_id_and_its_file(talk: Talk) -> None:
+    old, new = (42, 70) if talk.dialect == "postgresql" else (43, 71)
+    without_a_log = own_change_set(talk)
+    assert f"change set {new} has not run here: when Datashare 20.2.1 or later next starts" in without_a_log
+    assert ("empty the results that have no batch search" in without_a_log) == (talk.dialect == "sqlite")
+    log = ChangeLog(talk)
+    log.add(OTHERS, 42, 43, 44, 45, 46)  # 20.2.0
+    assert own_change_set(talk) == without_a_log
+    log.add(OURS, old)  # 20.2.1 to 20.13
+    assert own_change_set(talk) == ran(old)
+    log.add(POLICIES, 43, 44)  # 20.14 to 21.0.0
+    assert own_change_set(talk) == ran(old)
+    log.fix_ids()  # from 21.0.1 on
+    assert own_change_set(talk) == ran(new)
+
+
+@LOGGED
+def test_d1_the_other_database_s_change_set_is_not_this_one_s(talk: Talk) -> None:
+    log = ChangeLog(talk)
+    log.add(OURS, *((43, 71) if talk.dialect == "postgresql" else (42, 70)))
+    log.add(f"{CHANGES}/044-task-result-batch-download-migration.yml", 73)
+    assert "has not run here" in own_change_set(talk)
+
+
+@LOGGED
+def test_d1_a_database_that_began_with_21_0_1_or_later(talk: Talk) -> None:
+    new = 70 if talk.dialect == "postgresql" else 71
+    ChangeLog(talk).add(f"classpath:{OURS}", new)
+    assert own_change_set(talk) == ran(new)
+
+
+@pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)
+def test_mysql_has_no_change_set_of_datashare_s(talk: Talk) -> None:
+    assert own_change_set(talk) == "Datashare has no change set of its own for batch search results in MySQL."
 
 
 def test_a_judge_tells_what_it_was_told() -> None:
