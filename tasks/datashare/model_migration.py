@@ -115,14 +115,21 @@ def read(value: bytes) -> Any:
         message = f"{FOREIGN}: {error}"
         raise UnreadableRecord(message) from error
     if _written(record) != value:  # so it is not in Datashare's own form: look what would be lost
-        json.loads(value, object_pairs_hook=_check_keys)
+        return json.loads(value, object_pairs_hook=_without_doubles, parse_float=_number, parse_int=_whole)
     return record
 
 
-def _check_keys(pairs: list[tuple[str, Any]]) -> None:
-    if twice := [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]:
-        message = f"it has the key {twice[0]} twice in one object"
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        message = f"it has the key {twice} twice in one object"
         raise UnreadableRecord(message)
+    return found
+
+
+def _whole(lexeme: str) -> int | msgspec.Raw:
+    return _number(lexeme) if lexeme == "-0" else int(lexeme)
 
 
 def _written(record: Any) -> bytes:
