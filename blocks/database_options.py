@@ -12,6 +12,7 @@ Options = Mapping[str, str]
 
 POSTGRESQL: Final = {
     **{name: name for name in ("sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout", "application_name")},
+    "options": "options",
     "connecttimeout": "connect_timeout",
     "logintimeout": "connect_timeout",
     "applicationname": "application_name",
