@@ -12,7 +12,15 @@ from sqlalchemy import CHAR, Engine, Integer, Select, String, Text, column, or_,
 from tasks.changes.plan_file import Counts
 from tasks.changes.protocols import Keep, Key, Problem, Replace, Verdict
 from tasks.datashare.models import UriResult
-from tasks.datashare.result_text import Unreadable, result_in, span_of_value, with_value
+from tasks.datashare.result_text import (
+    Unreadable,
+    check_keys,
+    number_alone,
+    span_of_value,
+    value_in,
+    with_value,
+    with_value_alone,
+)
 from tasks.datashare.results import BATCH_SEARCH, UNKNOWN_COUNT, count_in, is_count, is_counted, is_other
 from tasks.stores.sql import SqlRows
 
@@ -128,13 +136,14 @@ class OldResult:
             return Problem(str(problem))
 
     def _counted(self, text: str, search: str | None, results: int | None, without: int | None) -> Verdict:
-        result = result_in(text)
-        number = number_in(result["value"])
+        plain = number_alone(text)
+        number = number_in(value_in(text)) if plain is None else plain
         if isinstance(number, Keep):
             return number
         if search is None and self._orphans == "keep":
             return ORPHAN
-        after = with_value(text, result, counts(number if results is None else results, without))
+        value = counts(number if results is None else results, without)
+        after = with_value(text, value) if plain is None else with_value_alone(value)
         return Replace({"result": after}, FROM_SEARCH if results is not None else FROM_VALUE if search else FROM_ORPHAN)
 
     def remarks(self, _counts: Counts) -> Sequence[str]:
@@ -154,15 +163,15 @@ def _instead(text: str, problem: Unreadable, results: int | None, without: int |
     except Unreadable:
         return Problem(str(problem))
     try:
-        after = with_value(text, result_in(text), value)
-    except Unreadable:  # there is no more of it to be kept
-        after = with_value(text, {"value": None}, value)
+        after = with_value(text, value)
+    except Unreadable:  # there is nothing beside it to be kept
+        after = with_value_alone(value)
     return Replace({"result": after}, INSTEAD)
 
 
 def renamed(text: str) -> Verdict:
     """Judge the result of a batch download, which only gets another name. Raises Unreadable."""
-    value = result_in(text)["value"]
+    value = value_in(text)
     kind = value.get("@type") if isinstance(value, dict) else None
     if kind == "BatchDownloadRunnerResult":
         return MIGRATED
@@ -172,6 +181,7 @@ def renamed(text: str) -> Verdict:
         msgspec.convert(value, UriResult)
     except msgspec.ValidationError as error:
         raise Unreadable(str(error)) from error
+    check_keys(text)
     start, end = span_of_value(text)
     after, found = URI_RESULT.subn(r'\1"BatchDownloadRunnerResult"', text[start:end])
     if found != 1:

@@ -47,13 +47,7 @@ class Reader:
             decoded(value, self._common)
         except msgspec.ValidationError as error:
             self._check_types(value, error)
-        outline = value.translate(OUTLINE, NO_OUTLINE)
-        if outline.count(b"[") > MAX_NESTING_DEPTH and depth(value) > MAX_NESTING_DEPTH:
-            message = f"it is nested deeper than the {MAX_NESTING_DEPTH} levels that Datashare reads"
-            raise UnreadableRecord(message)
-        if MANY_DIGITS in outline and longest_number(value) > MAX_NUMBER_LENGTH:
-            message = f"it has a number of more than the {MAX_NUMBER_LENGTH} digits that Datashare reads"
-            raise UnreadableRecord(message)
+        check_limits(value)
 
     def _check_types(self, value: bytes, uncommon: msgspec.ValidationError) -> None:
         """Raise UnreadableRecord where a record that is not of the common type is not of all of the others either."""
@@ -66,10 +60,20 @@ class Reader:
                 raise UnreadableRecord(str(error)) from error
 
 
+def check_limits(value: bytes) -> None:
+    """Raise UnreadableRecord, whose text is the reason, where a JSON text is too much for Datashare's parser."""
+    outline = value.translate(OUTLINE, NO_OUTLINE)
+    if outline.count(b"[") > MAX_NESTING_DEPTH and depth(value) > MAX_NESTING_DEPTH:
+        message = f"it is nested deeper than the {MAX_NESTING_DEPTH} levels that Datashare reads"
+        raise UnreadableRecord(message)
+    if MANY_DIGITS in outline and longest_number(value) > MAX_NUMBER_LENGTH:
+        message = f"it has a number of more than the {MAX_NUMBER_LENGTH} digits that Datashare reads"
+        raise UnreadableRecord(message)
+
+
 def depth(value: bytes) -> int:
     """Return how deep a JSON text is nested."""
-    brackets = STRING.sub(b"", value).translate(None, BRACKETS)
-    return max(accumulate(1 if one in b"{[" else -1 for one in brackets), default=0)
+    return max(accumulate(1 if one in b"{[" else -1 for one in STRING.sub(b"", value).translate(None, BRACKETS)))
 
 
 def longest_number(value: bytes) -> int:

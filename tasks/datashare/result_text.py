@@ -6,10 +6,10 @@ import json
 import re
 from typing import Any, Final, NoReturn
 
-from tasks.datashare.reader import MAX_NESTING_DEPTH, MAX_NUMBER_LENGTH, depth, longest_number
+from tasks.datashare.reader import check_limits
+from tasks.datashare.records import UnreadableRecord
 
 PLAIN: Final = re.compile(r'{"value":(0|-?[1-9][0-9]{0,17})}').fullmatch
-"""What nearly all results of the old form are; to decode them takes four times as long."""
 SPACE: Final = re.compile(r"[ \t\n\r]*")
 
 
@@ -29,46 +29,67 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-DECODER: Final = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_without_doubles)
+DECODER: Final = json.JSONDecoder(parse_constant=_no_constant)
+STRICT: Final = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_without_doubles)
 
 
-def result_in(text: str) -> dict[str, Any]:
-    """Read a task's result, an object with a `value`.
+def number_alone(text: str) -> int | None:
+    """Return the number in a result of which that is all, None where it is another.
 
-    Raises Unreadable.
+    Nearly all results of the old form are so; to decode them takes four times as long.
     """
-    if plain := PLAIN(text):
-        return {"value": int(plain[1])}
-    result = _decoded(text)
-    if not isinstance(result, dict) or "value" not in result:
-        message = "its result has no value"
-        raise Unreadable(message)
-    return result
+    plain = PLAIN(text)
+    return int(plain[1]) if plain else None
 
 
-def _decoded(text: str) -> Any:
-    value = text.encode(errors="surrogatepass")
-    if longest_number(value) > MAX_NUMBER_LENGTH:
-        message = f"its result has a number of more than the {MAX_NUMBER_LENGTH} digits that Datashare reads"
-        raise Unreadable(message)
+def value_in(text: str) -> Any:
+    """Return the value of a task's result, which is an object with that in it. Raises Unreadable."""
+    return _decoded(text, DECODER)["value"]
+
+
+def _decoded(text: str, decoder: json.JSONDecoder) -> dict[str, Any]:
     try:
-        result = DECODER.decode(text)
+        check_limits(text.encode(errors="surrogatepass"))
+        result = decoder.decode(text)
     except Unreadable:
         raise
+    except UnreadableRecord as error:
+        raise Unreadable(str(error)) from error
     except ValueError as error:
         message = "its result is not JSON"
         raise Unreadable(message) from error
     except RecursionError as error:
         message = "its result is nested too deeply"
         raise Unreadable(message) from error
-    if depth(value) > MAX_NESTING_DEPTH:
-        message = f"its result is nested deeper than the {MAX_NESTING_DEPTH} levels that Datashare reads"
+    if not isinstance(result, dict) or "value" not in result:
+        message = "its result has no value"
         raise Unreadable(message)
     return result
 
 
+def check_keys(text: str) -> None:
+    """Raise Unreadable where a result, an object with a value, has a key twice in one object."""
+    _decoded(text, STRICT)
+
+
+def with_value(text: str, value: str) -> str:
+    """Return the text of a result with another value; what is beside that stays, character by character.
+
+    Raises Unreadable.
+    """
+    if len(_decoded(text, STRICT)) == 1:
+        return with_value_alone(value)
+    start, end = span_of_value(text)
+    return f"{text[:start]}{value}{text[end:]}"
+
+
+def with_value_alone(value: str) -> str:
+    """Return the text of a result that is nothing but a value."""
+    return f'{{"value":{value}}}'
+
+
 def span_of_value(text: str) -> tuple[int, int]:
-    """Return where in the text of a result its value begins and ends."""
+    """Return where in the text of a result, an object with a value, that begins and ends."""
     at = _past_space(text, 0)
     while True:
         at = _past_space(text, at + 1)  # past the brace, or the comma
@@ -84,11 +105,3 @@ def _past_space(text: str, at: int) -> int:
     found = SPACE.match(text, at)
     assert found  # noqa: S101  # for mypy: it matches nothing too
     return found.end()
-
-
-def with_value(text: str, result: dict[str, Any], value: str) -> str:
-    """Return the text of a result with another value; what is beside that stays, character by character."""
-    if len(result) == 1:
-        return f'{{"value":{value}}}'
-    start, end = span_of_value(text)
-    return f"{text[:start]}{value}{text[end:]}"

@@ -290,6 +290,11 @@ def test_a_download_s_result_that_would_not_be_read_is_a_problem(value: Any) -> 
     assert isinstance(download(json.dumps({"value": value})), Problem)
 
 
+def test_a_download_s_result_that_is_there_twice_is_a_problem() -> None:
+    value = '"value":{"@type":"UriResult","uri":"a","size":1}'
+    assert download(f"{{{value},{value}}}") == Problem("its result has a key twice in one object")
+
+
 def test_a_batch_search_s_uri_is_not_renamed() -> None:
     row = ("key", '{"value":{"@type":"UriResult","uri":"a","size":1}}', None, None, None, "DONE", "x.BatchSearchRunner")
     assert OldResult(downloads="rename")("key", row) == Keep("another kind of result")
