@@ -21,17 +21,17 @@ from tasks.stores.sql import SqlRows
 
 Database = Annotated[DatabaseCredentials, Described("The database of Datashare.")]
 OfOrphans = Annotated[
-    Orphans, Described("Results whose batch search is gone: keep them, or take their old value for the new count.")
+    Orphans, Described("Results whose batch search is gone: keep, or value to take their old number as the count.")
 ]
 
 OfUnreadable = Annotated[
     UnreadableResults,
     Described(
-        "Results of done tasks that Datashare cannot read: report them, or take the counts of their batch search."
+        "Results of done tasks that Datashare cannot read: report, or search to take the counts of their batch search."
     ),
 ]
 OfDownloads = Annotated[
-    Downloads, Described("Results of batch downloads: keep them, or rename them as Datashare calls them since 21.1.")
+    Downloads, Described("Results of batch downloads: keep, or rename to what Datashare calls them since 21.1.")
 ]
 
 

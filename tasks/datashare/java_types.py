@@ -53,7 +53,7 @@ def _class_of(value: Any) -> str | None:
 
 
 def is_class(name: Any) -> bool:
-    """Say whether a value is the name of a Java class that the mappers allow."""
+    """Whether a value is the name of a Java class that the mappers allow."""
     return isinstance(name, str) and name.startswith(CLASSES)
 
 

@@ -33,7 +33,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 def all_steps() -> Registry:
-    """Give the steps of all files in tasks/datashare/steps."""
+    """Return the steps of all files in tasks/datashare/steps."""
     files = (import_module(f"{steps.__name__}.{found.name}") for found in pkgutil.iter_modules(steps.__path__))
     return Registry(step for file in files for step in file.STEPS)
 
@@ -75,7 +75,7 @@ class ToGeneration:
         return self._current
 
     def remarks(self, _counts: Counts) -> Sequence[str]:
-        """Give what was known before the scan."""
+        """Return what was known before the scan."""
         return self._remarks
 
     def _migrated(self, value: bytes, refusal: UnreadableRecord) -> Replace:

@@ -48,12 +48,12 @@ class Task(msgspec.Struct):
 
     @property
     def arguments(self) -> Arguments:
-        """Give the arguments; G0 calls them properties."""
+        """Return the arguments; G0 calls them properties."""
         return self.args or self.properties or Arguments()
 
     @property
     def time(self) -> int | None:
-        """Give when the task ended, else when it began, in milliseconds since 1970, UTC."""
+        """Return when the task ended, else when it began, in milliseconds since 1970, UTC."""
         return milliseconds(self.completed) or milliseconds(self.created)
 
 
