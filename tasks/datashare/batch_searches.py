@@ -126,12 +126,11 @@ class OldResult:
         _, text, search, results, without, *more = row
         if text is None or text == "null":
             return NO_RESULT
+        is_download = self._downloads == "rename" and BATCH_DOWNLOAD in more[1]
         try:
-            if self._downloads == "rename" and BATCH_DOWNLOAD in more[1]:
-                return renamed(text)
-            return self._counted(text, search, results, without)
+            return renamed(text) if is_download else self._counted(text, search, results, without)
         except Unreadable as problem:
-            if self._unreadable == "search" and more[0] == "DONE" and is_count(results):
+            if self._unreadable == "search" and not is_download and more[0] == "DONE" and is_count(results):
                 return _instead(text, problem, results, without)
             return Problem(str(problem))
 

@@ -329,6 +329,24 @@ def test_s10_what_was_rewritten_is_migrated_and_readable(number: int, results: A
         assert value["nbQueriesWithoutResults"] in JAVA_INT
 
 
+@given(
+    result=st.text(max_size=20)
+    | VALUES.map(lambda value: json.dumps({"value": value}))
+    | st.dictionaries(st.sampled_from(["value", "x", "@type"]), VALUES, max_size=3).map(json.dumps)
+    | VALUES.map(
+        lambda value: json.dumps({"x": 1, "value": {"@type": "UriResult", "uri": "a", "size": 1, "y": value}})
+    ),
+    name=st.sampled_from(["x.BatchSearchRunner", "x.BatchDownloadRunner"]),
+    results=COUNTS,
+)
+def test_d7_with_every_option_what_was_rewritten_is_migrated(result: str, name: str, results: Any) -> None:
+    judge = OldResult("value", unreadable="search", downloads="rename")
+    verdict = judge("key", ("key", result, None, results, None, "DONE", name))
+    if isinstance(verdict, Replace):
+        again = judge("key", ("key", rewritten(verdict), None, results, None, "DONE", name))
+        assert again == Keep("already migrated")
+
+
 # ---------------------------------------------------------------------------------- Datashare's own change sets
 
 CHANGES = "liquibase/changelog/changes"
