@@ -14,30 +14,50 @@ from tasks.changes.naming import name_after_mode
 from tasks.changes.options import Approve, Described, DryRun, MaxChanges, MaxFraction, Plans
 from tasks.changes.plan import make_plan
 from tasks.changes.report import Report, report
-from tasks.datashare.batch_searches import OldResult, Orphans, open_batch_searches
+from tasks.datashare.batch_searches import Downloads, OldResult, Orphans, UnreadableResults, open_batch_searches
 from tasks.datashare.change_sets import own_change_set
+from tasks.datashare.schemas import check_schema
 from tasks.stores.sql import SqlRows
 
 Database = Annotated[DatabaseCredentials, Described("The database of Datashare.")]
 OfOrphans = Annotated[
-    Orphans, Described("Results whose batch search is gone: keep them, or take their old value for the new count.")
+    Orphans, Described("Results whose batch search is gone: keep, or value to take their old number as the count.")
+]
+
+OfUnreadable = Annotated[
+    UnreadableResults,
+    Described(
+        "Results of done tasks that Datashare cannot read: report, or search to take the counts of their batch search."
+    ),
+]
+OfDownloads = Annotated[
+    Downloads, Described("Results of batch downloads: keep, or rename to what Datashare calls them since 21.1.")
 ]
 
 
-def open_store(database: DatabaseCredentials) -> SqlRows:
-    """Open the tasks of batch searches."""
-    return open_batch_searches(database.get_client(), database.location)
+def open_store(
+    database: DatabaseCredentials, unreadable: UnreadableResults = "report", downloads: Downloads = "keep"
+) -> SqlRows:
+    """Open the tasks of batch searches, and of batch downloads where these are to be renamed."""
+    return open_batch_searches(database.get_client(), database.location, unreadable, downloads)
 
 
-def make_judge(store: SqlRows, orphans: Orphans = "keep") -> OldResult:
+def make_judge(
+    store: SqlRows,
+    orphans: Orphans = "keep",
+    unreadable: UnreadableResults = "report",
+    downloads: Downloads = "keep",
+) -> OldResult:
     """Judge by the result and its batch search, knowing whether Datashare did it already."""
-    return OldResult(orphans, [own_change_set(store.talk)])
+    return OldResult(orphans, [own_change_set(store.talk)], unreadable=unreadable, downloads=downloads)
 
 
 @flow(name="batch-search-migrate", flow_run_name=name_after_mode)
 def batch_search_migrate(
     database: Database,
     orphans: OfOrphans = "keep",
+    unreadable: OfUnreadable = "report",
+    downloads: OfDownloads = "keep",
     dry_run: DryRun = True,
     approve: Approve = False,
     max_fraction: MaxFraction = 1.0,
@@ -45,8 +65,9 @@ def batch_search_migrate(
     plans: Plans = None,
 ) -> Report:
     """Rewrite batch search results in SQL to the form of Datashare 20.2.1 and later."""
-    store = open_store(database)
-    judge = make_judge(store, orphans)
+    store = open_store(database, unreadable, downloads)
+    check_schema(store.talk)
+    judge = make_judge(store, orphans, unreadable, downloads)
     plan = make_plan(store, judge, plans)
     objections = guard(plan, judge, max_fraction=max_fraction, max_changes=max_changes, dry_run=dry_run)
     if dry_run:

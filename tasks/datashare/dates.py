@@ -15,7 +15,7 @@ ARCHIVES: Final = (("args", "batchDownload", "filename"), ("result", "uri"), ("r
 
 
 def give_date(task: Record, context: Context) -> None:
-    """Give a flat task its createdAt, milliseconds since 1970, UTC, where it has none; the notes say from where.
+    """Set the createdAt of a flat task, milliseconds since 1970, UTC, where it has none; the notes say from where.
 
     Raises CannotMigrate where there is no date and no fallback.
     """

@@ -33,7 +33,7 @@ class NotAnObject(CannotMigrate):
 
 
 def rename(record: Record, path: str, name: str) -> None:
-    """Give the field at a path another name, in its place. Raises Absent, Clash, NotAnObject."""
+    """Rename the field at a path, in its place. Raises Absent, Clash, NotAnObject."""
     for holder, key in _places(record, path):
         _check(holder, key, path)
         if name in holder:
@@ -85,7 +85,7 @@ def change(record: Record, path: str, function: Callable[[Any], Any]) -> None:
 
 
 def has(record: Record, path: str) -> bool:
-    """Say whether there is something at a path, be it a null, or an item in its list. Never raises."""
+    """Whether there is something at a path, be it a null, or an item in its list. Never raises."""
     try:
         return any(not isinstance(holder, dict) or key in holder for holder, key in _places(record, path))
     except CannotMigrate:
@@ -102,7 +102,7 @@ def _check(holder: Any, key: Any, path: str) -> None:
 
 
 def _places(record: Record, path: str) -> Iterator[tuple[Any, Any]]:
-    """Give each object (or list) that a path leads to, and the key (or index) in it."""
+    """Return each object (or list) that a path leads to, and the key (or index) in it."""
     *way, last = _parts(path)
     holders: list[Any] = [record]
     for part in way:

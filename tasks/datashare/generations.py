@@ -32,7 +32,7 @@ def _is_flat(record: Record) -> bool:
 
 
 def _wrapped(record: Record) -> dict[str, Any] | None:
-    """Give the task in its wrapper."""
+    """Return the task in its wrapper."""
     task = record.get("task")
     return task if isinstance(task, dict) and task.get("@type") == "Task" else None
 
@@ -48,7 +48,7 @@ def _is_plain(record: Record) -> bool:
 
 
 def _is_uncounted(record: Record) -> bool:
-    """Say whether a record is of G2, or of what scripts run by hand made of G1: wrapped, but not all through."""
+    """Whether a record is of G2, or of what scripts run by hand made of G1: wrapped, but not all through."""
     if not _is_plain(record):
         return False
     task = record["task"]

@@ -32,12 +32,12 @@ def check_hash_key(tasks: RedisHash) -> None:
 
 
 def other_hashes(tasks: RedisHash) -> dict[str, int]:
-    """Give the other keys known to hold tasks, with how many records each has; they are not touched."""
+    """Return the other keys known to hold tasks, with how many records each has; they are not touched."""
     return {key: there for key in KNOWN if key != tasks.hash_key and (there := _count(tasks, key))}
 
 
 def other_tasks(tasks: RedisHash) -> list[str]:
-    """Say where else there are tasks, one sentence for each place."""
+    """Return where else there are tasks, one sentence for each place."""
     return [
         f"{n:,} records lie under {key}; they are not touched. To work on them, give --hash-key {key}."
         for key, n in other_hashes(tasks).items()

@@ -6,6 +6,7 @@ The plain mapper does so only for each value right under `args`, for a result's 
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from tasks.datashare.edits import rename
@@ -13,9 +14,46 @@ from tasks.datashare.edits import rename
 CLASSES: Final = ("java.", "org.icij.", "sun.nio.", "[L")
 """How the names of all classes begin that the mappers allow; a user's own `@type` hardly does."""
 
+# What Datashare reads as an argument since 20.11: subclasses of a few of Java's, and its own. Which of Java's classes
+# are subclasses of which is known to Java only; these are those that it can make.
+READ: Final = re.compile(
+    r"org\.icij\.(?:datashare|extract)\..+|\[L(?:java\.(?:lang|util)|org\.icij)\..+"
+    r"|java\.lang\.(?:String|Boolean|Number|Byte|Short|Integer|Long|Float|Double)|java\.math\.Big(?:Integer|Decimal)"
+    r"|java\.util\.concurrent\.atomic\.(?:AtomicInteger|AtomicLong|LongAdder|DoubleAdder)"
+    r"|java\.util\.(?!BitSet$)(?:[\w$]|concurrent\.|jar\.)*"
+    r"(?:Map[1N]?|(?:List|Set)(?:12|N)?|Collection|Queue|Deque|Vector|Stack|Hashtable|Properties|Attributes)"
+    r"|java\.util\.Date|java\.sql\.(?:Date|Time|Timestamp)|java\.net\.URI|java\.nio\.file\.Path"
+    r"|java\.nio\.charset\.Charset|java\.[\w.$]+(?:Exception|Error|Throwable)"
+    r"|java\.util\.concurrent\.TimeUnit|java\.util\.Locale\$Category|java\.time\.(?:DayOfWeek|Month)"
+    r"|java\.time\.temporal\.Chrono(?:Unit|Field)|java\.math\.RoundingMode|java\.net\.StandardProtocolFamily"
+    r"|java\.nio\.file\.(?:AccessMode|FileVisitOption|LinkOption|StandardCopyOption|StandardOpenOption)"
+    r"|java\.nio\.file\.attribute\.PosixFilePermission"
+).fullmatch
+KINDS: Final = ("byte", "short", "int", "float", "double", "char")
+ARRAYS: Final = {f"[{kind[0].upper()}": f"{kind}[]" for kind in KINDS} | {"[J": "long[]", "[Z": "boolean[]"}
+"""What Java calls the arrays whose classes it writes so."""
+
+
+def check_argument_classes(args: dict[str, Any]) -> None:
+    """Raise ValueError where an argument is of a class that Datashare no longer reads."""
+    for argument, value in args.items():
+        name = _class_of(value)
+        if name is not None and not READ(name.partition("<")[0]):
+            message = f"its argument {argument} is of the class {ARRAYS.get(name, name)}, which Datashare does not read"
+            raise ValueError(message)
+
+
+def _class_of(value: Any) -> str | None:
+    """Return the class that an argument's value says it has, None for plain data."""
+    if isinstance(value, dict):
+        name = value.get("@type")
+        return name if isinstance(name, str) else None
+    pair = isinstance(value, list) and len(value) == 2 and isinstance(value[0], str)
+    return value[0] if pair and value[0].startswith((*CLASSES, "[")) else None
+
 
 def is_class(name: Any) -> bool:
-    """Say whether a value is the name of a Java class that the mappers allow."""
+    """Whether a value is the name of a Java class that the mappers allow."""
     return isinstance(name, str) and name.startswith(CLASSES)
 
 

@@ -33,7 +33,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 def all_steps() -> Registry:
-    """Give the steps of all files in tasks/datashare/steps."""
+    """Return the steps of all files in tasks/datashare/steps."""
     files = (import_module(f"{steps.__name__}.{found.name}") for found in pkgutil.iter_modules(steps.__path__))
     return Registry(step for file in files for step in file.STEPS)
 
@@ -75,7 +75,7 @@ class ToGeneration:
         return self._current
 
     def remarks(self, _counts: Counts) -> Sequence[str]:
-        """Give what was known before the scan."""
+        """Return what was known before the scan."""
         return self._remarks
 
     def _migrated(self, value: bytes, refusal: UnreadableRecord) -> Replace:
@@ -115,14 +115,21 @@ def read(value: bytes) -> Any:
         message = f"{FOREIGN}: {error}"
         raise UnreadableRecord(message) from error
     if _written(record) != value:  # so it is not in Datashare's own form: look what would be lost
-        json.loads(value, object_pairs_hook=_check_keys)
+        return json.loads(value, object_pairs_hook=_without_doubles, parse_float=_number, parse_int=_whole)
     return record
 
 
-def _check_keys(pairs: list[tuple[str, Any]]) -> None:
-    if twice := [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]:
-        message = f"it has the key {twice[0]} twice in one object"
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        message = f"it has the key {twice} twice in one object"
         raise UnreadableRecord(message)
+    return found
+
+
+def _whole(lexeme: str) -> int | msgspec.Raw:
+    return _number(lexeme) if lexeme == "-0" else int(lexeme)
 
 
 def _written(record: Any) -> bytes:

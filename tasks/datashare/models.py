@@ -9,10 +9,12 @@ from typing import Annotated, Generic, Literal, TypeVar
 
 from msgspec import Meta, Struct, field
 
+from tasks.datashare.java_dates import FORMS
 from tasks.datashare.reader import check_uri
 
 Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
 Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+Date = Int64 | Annotated[str, Meta(pattern=FORMS)]
 Value = TypeVar("Value")
 
 
@@ -78,7 +80,7 @@ class Search(Struct):
     """A batch search as the plain mapper reads it since 19.1.x."""
 
     projects: list[str] | None = None
-    date: Int64 | None = None
+    date: Date | None = None
 
 
 class Arguments(Struct, rename="camel"):
@@ -86,6 +88,25 @@ class Arguments(Struct, rename="camel"):
 
     batch_download: Download | None = None
     batch_record: Search | None = None
+
+
+class CommonDownload(Download, tag_field="@type", tag="org.icij.datashare.batch.BatchDownload"):
+    """A batch download, known by its class."""
+
+
+class CommonSearch(Search, tag_field="@type", tag="org.icij.datashare.batch.BatchSearchRecord"):
+    """A batch search, known by its class."""
+
+
+class CommonUser(Struct, tag_field="@type", tag="org.icij.datashare.user.User"):
+    """Whose task it is."""
+
+
+class CommonDatashareUser(Struct, tag_field="@type", tag="org.icij.datashare.session.DatashareUser"):
+    """Whose task it is, where users log in."""
+
+
+CommonArgument = CommonDownload | CommonSearch | CommonUser | CommonDatashareUser | int | float | str | bool | None
 
 
 class StacktraceItem(Struct):
@@ -107,6 +128,12 @@ class TaskError(Struct, kw_only=True):
 
 
 class Group(Struct):
-    """Who runs a task."""
+    """Who runs a task, since 20.14."""
 
-    id: Literal["Python", "Java", "Test"]
+    id: str | None = None
+
+
+class KnownGroup(Struct):
+    """Who runs a task, until then."""
+
+    id: Literal["Python", "Java", "Test"] | None = None

@@ -8,7 +8,7 @@ from tasks.datashare.edits import CannotMigrate, Record, change
 
 
 def are_objects(args: Any) -> bool:
-    """Say whether the arguments of a task hold projects as objects."""
+    """Whether the arguments of a task hold projects as objects."""
     record = args.get("batchRecord") if isinstance(args, dict) else None
     projects = record.get("projects") if isinstance(record, dict) else None
     return isinstance(projects, list) and any(isinstance(project, dict) for project in projects)

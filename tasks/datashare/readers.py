@@ -5,18 +5,19 @@ Source: the decode matrix, made with Datashare's own mappers, and its Java sourc
 
 from __future__ import annotations
 
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct, field
 
-from tasks.datashare.java_types import check_fully_typed
+from tasks.datashare.java_types import check_argument_classes, check_fully_typed
 from tasks.datashare.models import (
     Arguments,
-    BatchSearchRunnerResult,
+    CommonArgument,
+    Date,
     Group,
     Int32,
-    Int64,
+    KnownGroup,
     Result,
     TaskError,
     Value,
@@ -26,6 +27,8 @@ from tasks.datashare.models import (
 )
 from tasks.datashare.reader import Reader
 from tasks.datashare.results import is_batch_search
+
+Args = TypeVar("Args")
 
 
 class TypedTaskError(TaskError, kw_only=True):
@@ -37,20 +40,24 @@ class TypedTaskError(TaskError, kw_only=True):
         check_fully_typed(self.stacktrace, "error.stacktrace")
 
 
+Progress = float | Literal["NaN", "Infinity", "-Infinity"] | None
+"""A share of the work; Java writes "NaN" where there was nothing to do, and reads a null as 0."""
+
+
 class _Task(Struct, kw_only=True, rename="camel"):
     kind: Literal["Task"] = field(name="@type")
     id: str
-    name: str
+    name: str | None = None
     state: Literal["CREATED", "QUEUED", "RUNNING", "CANCELLED", "ERROR", "DONE"]
-    progress: float = 0
+    progress: Progress = 0
+    retries_left: Int32 | None = 0
 
 
 class FlatTask(_Task, kw_only=True):
     """G1, as 18.3.0 and 19.4.0 read it."""
 
     args: Arguments
-    created_at: Int64
-    retries_left: Int32 = 0
+    created_at: Date
     result: Any = None
     error: TaskError | None = None
 
@@ -59,18 +66,17 @@ class FlatTask(_Task, kw_only=True):
         msgspec.convert(self.result["value"] if wrapped else self.result, ValueG2)
 
 
-class PlainTask(_Task, Generic[Value], kw_only=True):
+class PlainTask(_Task, Generic[Args, Value], kw_only=True):
     """G2 and G4."""
 
-    args: Arguments
-    created_at: Int64
-    retries_left: Int32 = 0
-    completed_at: Int64 | None = None
+    args: Args
+    created_at: Date
+    completed_at: Date | None = None
     result: Result[Value] | None = None
     error: TaskError | None = None
 
 
-class TaskG4(PlainTask[ValueG4], kw_only=True):
+class TaskG4(PlainTask[Args, ValueG4], Generic[Args], kw_only=True):
     """What today's Datashare reads; it would read a batch search's plain count too, and then show none."""
 
     def __post_init__(self) -> None:
@@ -81,9 +87,8 @@ class TypedTask(_Task, kw_only=True):
     """G3: every object of the arguments says its Java class, and every list is a pair of one and the items."""
 
     args: dict[str, Any]
-    created_at: tuple[Literal["java.util.Date"], Int64]
-    retries_left: Int32 = 0
-    completed_at: tuple[Literal["java.util.Date"], Int64] | None = None
+    created_at: tuple[Literal["java.util.Date"], Date]
+    completed_at: tuple[Literal["java.util.Date"], Date] | None = None
     result: Result[ValueG3] | None = None
     error: TypedTaskError | None = None
 
@@ -92,21 +97,34 @@ class TypedTask(_Task, kw_only=True):
         check_counts(self.name, self.result)
 
 
-def check_counts(name: str, result: Result[Any] | None) -> None:
-    """Raise ValueError where a batch search has another result than its counts."""
-    if result and is_batch_search(name) and not isinstance(result.value, BatchSearchRunnerResult | None):
+NUMBERS: Final = (int, float, tuple)
+
+
+def check_counts(name: str | None, result: Result[Any] | None) -> None:
+    """Raise ValueError where a batch search has a number for a result instead of its counts."""
+    if result and isinstance(result.value, NUMBERS) and is_batch_search(name):
         message = "the result of a batch search is no BatchSearchRunnerResult"
         raise ValueError(message)
 
 
+class ArgumentsG4(Struct):
+    """The arguments of a task, each of a class that today's Datashare reads."""
+
+    args: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        check_argument_classes(self.args)
+
+
 Task = TypeVar("Task")
+WhoRuns = TypeVar("WhoRuns")
 
 
-class Wrapper(Struct, Generic[Task]):
+class Wrapper(Struct, Generic[Task, WhoRuns]):
     """A task and who runs it: TaskMetadata, later TaskGroupMetadata."""
 
     task: Task
-    group: Group
+    group: WhoRuns | None = None
 
 
 View = Literal["org.icij.datashare.asynctasks.TaskView", "org.icij.datashare.tasks.TaskView"]
@@ -117,11 +135,17 @@ class TaskView(Struct, kw_only=True):
 
     kind: View = field(name="@class")
     id: str
-    name: str
+    name: str | None = None
     state: Literal["INIT", "CREATED", "QUEUED", "RUNNING", "CANCELLED", "ERROR", "DONE"]
     properties: dict[str, Any]
-    progress: float = 0
+    progress: Progress = 0
 
 
-G0, G1, G2 = Reader(TaskView), Reader(FlatTask), Reader(Wrapper[PlainTask[ValueG2]])
-G3, G4 = Reader(Wrapper[TypedTask]), Reader(Wrapper[TaskG4])
+G0, G1 = Reader(TaskView), Reader(FlatTask)
+G2 = Reader(Wrapper[PlainTask[Arguments, ValueG2], KnownGroup])
+G3 = Reader(Wrapper[TypedTask, KnownGroup])
+G4 = Reader(
+    Wrapper[TaskG4[Arguments], Group],
+    Wrapper[ArgumentsG4, Any],
+    common=Wrapper[TaskG4[dict[str, CommonArgument]], Group],
+)

@@ -10,6 +10,8 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from tasks.datashare.java_dates import milliseconds
+
 FINAL_STATES: Final = ("DONE", "ERROR", "CANCELLED")
 TASK_VIEWS: Final = ("org.icij.datashare.asynctasks.TaskView", "org.icij.datashare.tasks.TaskView")
 FOREIGN: Final = "not a task record of a known generation"
@@ -46,13 +48,13 @@ class Task(msgspec.Struct):
 
     @property
     def arguments(self) -> Arguments:
-        """Give the arguments; G0 calls them properties."""
+        """Return the arguments; G0 calls them properties."""
         return self.args or self.properties or Arguments()
 
     @property
     def time(self) -> int | None:
-        """Give when the task ended, else when it began, in milliseconds since 1970, UTC."""
-        return _milliseconds(self.completed) or _milliseconds(self.created)
+        """Return when the task ended, else when it began, in milliseconds since 1970, UTC."""
+        return milliseconds(self.completed) or milliseconds(self.created)
 
 
 class Record(Task):
@@ -101,10 +103,3 @@ def read_task(value: bytes) -> Task:
         raise UnreadableRecord(message)
     message = f"{FOREIGN}: @type {task.kind}, @class {task.view}"
     raise UnreadableRecord(message)
-
-
-def _milliseconds(value: Any) -> int | None:
-    """Read a time: plain milliseconds, or the pair of the typed mapper."""
-    if isinstance(value, list) and len(value) == 2 and value[0] == "java.util.Date":
-        value = value[1]
-    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -65,7 +65,7 @@ class Step:
 
     @property
     def name(self) -> str:
-        """Give the name of the function."""
+        """Return the name of the function."""
         return getattr(self.change, "__name__", str(self.change))
 
     def __call__(self, record: Record, context: Context) -> Record:
@@ -87,12 +87,12 @@ class Registry:
 
     @cached_property
     def generations(self) -> Mapping[str, Generation]:
-        """Give the generations by name, newest first."""
+        """Return the generations by name, newest first."""
         found = {one for step in self.steps for one in (step.source, step.target)}
         return {str(one): one for one in sorted(found, key=lambda one: -one.number)}
 
     def recognise(self, record: Any) -> Generation:
-        """Tell a decoded record's generation by its shape. Raises UnreadableRecord."""
+        """Return the generation of a decoded record, by its shape. Raises UnreadableRecord."""
         if isinstance(record, dict):
             for generation in self.generations.values():
                 if generation.looks_like(record):
@@ -118,7 +118,7 @@ class Registry:
         return list(ways.items())
 
     def way(self, source: Generation, target: Generation) -> tuple[Step, ...]:
-        """Give the fewest steps from one generation to another. Raises CannotMigrate where there is no way."""
+        """Return the fewest steps from one generation to another. Raises CannotMigrate where there is no way."""
         if (way := self._ways.get((source, target))) is None:
             message = f"there is no step that leads from {source} to {target}"
             raise CannotMigrate(message)

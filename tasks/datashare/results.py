@@ -14,52 +14,77 @@ SHORT_NAMES: Final = {
 }
 """The readers since 18.1.3 know results by these short names only."""
 
+INTEGERS: Final = ("Integer", "java.lang.Integer")
+"""They are read without a class only."""
 FILE_RESULT: Final = "org.icij.datashare.tasks.FileResult"
 IN_A_PATH: Final = "/;:@&=+$,-_.!~*'()"
+
+# What the result of a batch search looks like, in Redis and in SQL: until 20.2.0 a number, plain or with its class;
+# since then an object with two counts. Datashare reads a batch search with another task's result too.
+BATCH_SEARCH: Final = "BatchSearchRunner"
+COUNTED: Final = "BatchSearchRunnerResult"
+COUNTS: Final = ("nbResults", "nbQueriesWithoutResults")
+NUMBER_TYPES: Final = ("Long", "Integer", "java.lang.Long", "java.lang.Integer")
+OTHER_TYPES: Final = ("UriResult", "BatchDownloadRunnerResult")
 UNKNOWN_COUNT: Final = -1
+"""What Datashare itself writes where the searches without results were not counted."""
+JAVA_INT: Final = range(-(2**31), 2**31)
 
 
 def is_batch_search(name: Any) -> bool:
-    """Say whether a task of this name is a batch search: BatchSearchRunner, or its proxy."""
-    return isinstance(name, str) and "BatchSearchRunner" in name
+    """Whether a task of this name is a batch search: BatchSearchRunner, or its proxy."""
+    return isinstance(name, str) and BATCH_SEARCH in name
 
 
 def batch_search_result(nb_results: int, nb_queries_without_results: int = UNKNOWN_COUNT) -> dict[str, Any]:
-    """Give the result of a batch search as Datashare writes it since 20.2.1."""
-    return {
-        "@type": "BatchSearchRunnerResult",
-        "nbResults": nb_results,
-        "nbQueriesWithoutResults": nb_queries_without_results,
-    }
+    """Return the result of a batch search as Datashare writes it since 20.2.1."""
+    return {"@type": COUNTED, **dict(zip(COUNTS, (nb_results, nb_queries_without_results), strict=True))}
 
 
 def count_in(value: Any) -> int | None:
-    """Give the number that a result's value is, plain or with its Java class; None where it is something else."""
-    if isinstance(value, list) and len(value) == 2 and value[0] in ("Long", "java.lang.Long", "java.lang.Integer"):
+    """Return the number that a result's value is, plain or with its Java class; None where it is something else."""
+    if isinstance(value, list) and len(value) == 2 and value[0] in NUMBER_TYPES:
         value = value[1]
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
+def is_counted(value: Any) -> bool:
+    """Whether a result's value is an object with counts that Datashare can read; it reads a missing one as 0."""
+    if not isinstance(value, dict) or value.get("@type") != COUNTED:
+        return False
+    return all(count is None or isinstance(count, str) or is_count(count) for count in map(value.get, COUNTS))
+
+
+def is_count(count: Any) -> bool:
+    """Whether a count fits into Java's int."""
+    return type(count) is int and count in JAVA_INT  # a bool is none
+
+
+def is_other(value: Any) -> bool:
+    """Whether a result's value is of a kind that Datashare reads, but no batch search's."""
+    return isinstance(value, str) or (isinstance(value, dict) and value.get("@type") in OTHER_TYPES)
+
+
 def uncounted(task: dict[str, Any]) -> int | None:
-    """Give the number that a wrapped batch search's result still is; None where there is none, or counts."""
+    """Return the number that a wrapped batch search's result still is; None where there is none, or counts."""
     result = task.get("result")
     return count_in(result.get("value")) if isinstance(result, dict) and is_batch_search(task.get("name")) else None
 
 
 def is_wrapped(result: Any) -> bool:
-    """Say whether a result is wrapped, or there is none."""
+    """Whether a result is wrapped, or there is none."""
     return result is None or (isinstance(result, dict) and "value" in result)
 
 
 def short(value: Any) -> Any:
-    """Give a result's value with its class under the short name; what is not known stays.
+    """Return a result's value with its class under the short name; what is not known stays.
 
     18.0.0 and 18.1 wrote a UriResult without its name. Raises CannotMigrate for a file that has no URI.
     """
     if isinstance(value, dict):
         return _short_object(value)
     if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str):
-        return value[1] if value[0] == "java.lang.Integer" else [SHORT_NAMES.get(value[0], value[0]), value[1]]
+        return value[1] if value[0] in INTEGERS else [SHORT_NAMES.get(value[0], value[0]), value[1]]
     return value
 
 
@@ -73,7 +98,7 @@ def _short_object(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def uri_of(file: Any) -> str:
-    """Give a file's URI as Java's Path.toUri writes it; a URI stays as it is. Raises CannotMigrate."""
+    """Return a file's URI as Java's Path.toUri writes it; a URI stays as it is. Raises CannotMigrate."""
     if isinstance(file, str) and file.startswith("file:"):
         return file
     if isinstance(file, str) and file.startswith("/"):

@@ -29,7 +29,7 @@ STACKTRACE_ITEM: Final = "org.icij.datashare.asynctasks.bus.amqp.TaskError$Stack
 
 
 def typed_arguments(args: dict[str, Any]) -> dict[str, Any]:
-    """Give a task's arguments with the classes of all that is in them.
+    """Return a task's arguments with the classes of all that is in them.
 
     Raises Clash where user data is called `@type`, and CannotMigrate for a class whose fields are not known.
     """
@@ -37,7 +37,7 @@ def typed_arguments(args: dict[str, Any]) -> dict[str, Any]:
 
 
 def typed_stacktrace(items: list[Any]) -> list[Any]:
-    """Give a stack trace with the classes of the list, which is one of two by its length, and of its lines."""
+    """Return a stack trace with the classes of the list, which is one of two by its length, and of its lines."""
     name = "List12" if len(items) in (1, 2) else "ListN"
     return _pair(f"java.util.ImmutableCollections${name}", [_object(STACKTRACE_ITEM, item, {}) for item in items])
 

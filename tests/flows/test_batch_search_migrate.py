@@ -193,6 +193,82 @@ def test_s14_s15_what_cannot_be_handled_stays_and_is_named_and_the_others_are_do
     assert searches.results == stands | {"fine": counts(5, 1)}
 
 
+BESIDE = ',"x":1.10,"big":123456789012345678901234567890,"e":1E-7,"z":-0}'
+
+
+def test_d7_d8_what_is_beside_a_number_stays_digit_by_digit_and_undo_puts_the_text_back(searches: Searches) -> None:
+    before = {"number": number(5)[:-1] + BESIDE, "integer": '{"value":["Integer",6]}', "text": '{"value":"some text"}'}
+    for task, result in before.items():
+        searches.add(task, result, 5, 1)
+    report = searches.migrate()
+    after = {"number": counts(5, 1)[:-1] + BESIDE, "integer": counts(5, 1), "text": before["text"]}
+    assert searches.results == after
+    assert (report.applied, report.kept) == (2, {"another kind of result": 1})
+    assert searches.migrate().planned == 0
+    assert undo(report.plan, searches.credentials).applied == 2
+    assert searches.results == before
+
+
+def test_unreadable_results_take_the_counts_of_their_batch_searches_where_that_is_asked(searches: Searches) -> None:
+    unreadable = {"bad": "{", "empty": "", "raw": "5", "float": '{"value":5.0}'}
+    for task, result in unreadable.items():
+        searches.add(task, result, 9, 2)
+    searches.add("orphan", "{")
+    searches.add("running", "", 9, 2, state="RUNNING")
+    searches.add("fine", number(5), 5, 1)
+    before, rest = searches.results, searches.rest
+    with pytest.raises(RecordsUnhandled, match="6 of 7 records could not be handled"):
+        searches.migrate(dry_run=True)
+    with pytest.raises(RecordsUnhandled, match="2 of 7 records could not be handled") as failed:
+        searches.migrate(unreadable="search")
+    report = failed.value.report
+    assert report
+    assert {problem["record"] for problem in report.problems} == {"orphan", "running"}
+    assert searches.results == before | dict.fromkeys(unreadable, counts(9, 2)) | {"fine": counts(5, 1)}
+    assert undo(report.plan, searches.credentials).applied == 5
+    assert (searches.results, searches.rest) == (before, rest)
+
+
+def test_results_of_downloads_are_renamed_where_that_is_asked_as_datashare_s_change_set_73_does(
+    searches: Searches,
+) -> None:
+    uri = '{"value":{"@type":"UriResult","uri":"file:///a%5BGMT%5D.zip","size":12345}}'
+    searches.add("download", uri, name="org.icij.datashare.tasks.BatchDownloadRunner")
+    searches.add("proxy", uri, name="org.icij.datashare.tasks.BatchDownloadRunnerProxy")
+    searches.add("search", uri, 5, 1)
+    searches.add("scan", uri, name="org.icij.datashare.tasks.ScanTask")
+    searches.add("running", "null", name="org.icij.datashare.tasks.BatchDownloadRunner", state="RUNNING")
+    searches.add("number", number(5), 5, 1)
+    assert searches.migrate(dry_run=True).planned == 1
+    before = searches.results
+    plan = searches.migrate(downloads="rename", dry_run=True).plan
+    report = apply(plan, searches.credentials)
+    new = uri.replace("UriResult", "BatchDownloadRunnerResult")
+    assert searches.results == before | {"download": new, "proxy": new, "number": counts(5, 1)}
+    assert report.applied == 3
+    assert searches.migrate(downloads="rename").planned == 0
+    assert undo(plan, searches.credentials).applied == 3
+    assert searches.results == before
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("schema", ["datashare", "Data share"])
+def test_tables_in_another_schema_are_hinted_at_and_the_hint_helps(
+    searches: Searches, command: Command, schema: str
+) -> None:
+    searches.add("one", number(5), 5, 1)
+    searches.run(f'CREATE SCHEMA "{schema}"')
+    for table in ("task", "batch_search"):
+        searches.run(f'ALTER TABLE {table} SET SCHEMA "{schema}"')
+    lost = command("steward", "batch-search-migrate", searches.url)
+    assert lost.returncode == 1
+    assert f"there is no table task on the search path, but there is one in the schema {schema}:" in lost.stderr
+    hint = f"?options={lost.stderr.partition('add ?options=')[2].split()[0]}"
+    assert hint == "?options=-csearch_path=datashare" or schema != "datashare"
+    assert command("steward", "batch-search-migrate", f"{searches.url}{hint}", "--json", "--apply").returncode == 0
+    assert searches.run(f'SELECT result FROM "{schema}".task') == [(counts(5, 1),)]
+
+
 def test_a_dry_run_changes_nothing_and_its_plan_can_be_applied_and_undone(searches: Searches) -> None:
     wanted = fill_with_cases(searches)
     stands, rest = searches.results, searches.rest

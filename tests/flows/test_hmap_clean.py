@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import orjson
 import pytest
 
 from sandbox.chaos import ChaosProxy
@@ -54,6 +55,43 @@ def test_c01_c02_the_downloads_whose_archive_is_gone_are_removed_and_the_others_
     assert datashare.everything() == stay
     assert (report.scanned, report.planned, report.applied, report.conflicts) == (6, 3, 3, 0)
     assert (report.kept, report.problem_count, report.bytes_freed) == ({"archive is there": 3}, 0, sum(sizes))
+
+
+USERS = ("Anna.K@icij.org", "a+b", "JEAN_Paul", "Zo\u00eb", "o'brien", "a b", "fbar")
+
+
+def archive(user: str) -> str:
+    return f"archive_{user}_2024-11-07T14_53_47.192Z[GMT].zip"
+
+
+def as_java_writes(record: bytes) -> bytes:
+    """A record whose location has unescaped what a path in Java's URIs has so."""
+    return record.replace(b"%40", b"@").replace(b"%2B", b"+").replace(b"%27", b"'")
+
+
+def test_n37_archives_of_users_whom_datashare_s_own_cleaner_does_not_know_are_treated_alike(
+    datashare: Datashare,
+) -> None:
+    for user in USERS:
+        there, gone = archive(user), archive(f"{user}2")
+        (datashare.folder / there).touch()
+        for name in (there, gone):
+            datashare.add(name, as_java_writes(download(name, name)))
+    report = datashare.clean()
+    assert datashare.tasks == {archive(user) for user in USERS}
+    assert (report.applied, report.kept, report.problem_count) == (len(USERS), {"archive is there": len(USERS)}, 0)
+
+
+def test_n37_their_age_is_read_in_their_names(datashare: Datashare) -> None:
+    for user in USERS:
+        record = orjson.loads(as_java_writes(download(user, archive(user))))
+        del record["task"]["createdAt"], record["task"]["completedAt"]
+        datashare.add(user, orjson.dumps(record))
+    assert datashare.clean(min_age=timedelta(days=36500), allow_empty=True).kept == {
+        "younger than the minimum age": len(USERS)
+    }
+    report = datashare.clean(min_age=timedelta(days=1), allow_empty=True, max_fraction=1.0)
+    assert (report.applied, datashare.tasks) == (len(USERS), set())
 
 
 @pytest.mark.parametrize("state", ["CREATED", "QUEUED", "RUNNING"])

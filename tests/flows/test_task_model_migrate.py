@@ -90,6 +90,78 @@ def test_m1_to_m8_every_generation_becomes_what_todays_datashare_reads(tasks: Ta
     assert current.items() <= tasks.everything().items()
 
 
+def typed_task(group: Any = b'{"id":"Java"}', **changes: bytes) -> bytes:
+    """A record of G3, its parts given as they are written."""
+    task = {
+        "@type": b'"Task"',
+        "id": b'"a"',
+        "name": b'"org.icij.datashare.tasks.BatchSearchRunner"',
+        "state": b'"DONE"',
+        "progress": b"1.0",
+        "createdAt": b'["java.util.Date",1730991227192]',
+        "args": b'{"@type":"java.util.HashMap"}',
+        "result": b'{"value":5}',
+        **changes,
+    }
+    inside = b",".join(b'"%b":%b' % (name.encode(), value) for name, value in task.items())
+    return b'{"task":{%b},"group":%b}' % (inside, group)
+
+
+COUNTED = b'{"value":{"@type":"BatchSearchRunnerResult","nbResults":5,"nbQueriesWithoutResults":-1}}'
+TAKEN: dict[str, tuple[bytes, bytes]] = {
+    # a record of G3, and what of it must stand in what it becomes
+    "d2 no group": (typed_task(b"null"), b'"group":null}'),
+    "d2 a group without an id": (typed_task(b'{"id":null}'), b'"group":{"id":null}}'),
+    "d2 another group": (typed_task(b'{"id":"gpu"}'), b'"group":{"id":"gpu"}}'),
+    "d3 NaN": (typed_task(progress=b'"NaN"'), b'"progress":"NaN"'),
+    "d3 Infinity": (typed_task(progress=b'"Infinity"'), b'"progress":"Infinity"'),
+    "d7 a text": (
+        typed_task(createdAt=b'["java.util.Date","2024-11-07T14:53:47.192Z"]'),
+        b'"createdAt":"2024-11-07T14:53:47.192Z"',
+    ),
+    "d7 no name": (typed_task(name=b"null"), b'"result":{"value":5}'),
+    "d7 a text for a result": (typed_task(result=b'{"value":"x"}'), b'"result":{"value":"x"}'),
+    "d7 a URI for a result": (
+        typed_task(result=b'{"value":{"@type":"UriResult","uri":"file:///a","size":1}}'),
+        b'{"value":{"@type":"UriResult","uri":"file:///a","size":1}}',
+    ),
+    "d7 digits": (typed_task(n=b"[1.10,1E5,-0," + b"9" * 30 + b"]"), b'"n":[1.10,1E5,-0,' + b"9" * 30 + b"]"),
+    "d8 an integer": (typed_task(result=b'{"value":["Integer",5]}'), COUNTED),
+}
+REFUSED: dict[str, tuple[bytes, str]] = {
+    "d4 a class": (
+        typed_task(args=b'{"@type":"java.util.HashMap","x":["java.util.UUID","0"]}'),
+        "its argument x is of the class java.util.UUID, which Datashare does not read",
+    ),
+    "d4 an array": (typed_task(args=b'{"@type":"java.util.HashMap","x":["[J",[1]]}'), "of the class long[]"),
+    "d4 a number": (typed_task(n=b"9" * 101), "a number of more than the 100 digits that Datashare reads"),
+}
+
+
+def test_d2_d3_d4_d7_d8_what_datashare_reads_is_migrated_and_what_it_refuses_is_named(tasks: Tasks) -> None:
+    for name, (record, _) in (TAKEN | REFUSED).items():
+        tasks.add(name, record)
+    before = tasks.everything()
+    with pytest.raises(RecordsUnhandled, match=f"{len(REFUSED)} of {len(before)} records") as unhandled:
+        tasks.migrate()
+    report = unhandled.value.report
+    assert report
+    reasons = {problem["record"]: problem["reason"] for problem in report.problems}
+    assert reasons.keys() == REFUSED.keys()
+    after = tasks.everything()
+    for name, (record, said) in REFUSED.items():
+        assert said in reasons[name]
+        assert after[name.encode()] == record
+    for name, (_, part) in TAKEN.items():
+        assert part in after[name.encode()], name
+    with pytest.raises(RecordsUnhandled) as again:
+        tasks.migrate()
+    assert again.value.report
+    assert again.value.report.planned == 0
+    tasks.undo(report)
+    assert tasks.everything() == before
+
+
 def test_m9_typed_records_for_20_2_1_to_20_4(tasks: Tasks) -> None:
     tasks.fill("g2")
     tasks.migrate(target="typed")

@@ -36,7 +36,7 @@ def _take_classes_off(record: Record) -> None:
 
 
 def _own(args: dict[str, Any]) -> list[tuple[str, Any]]:
-    """Give the arguments without the class of the map they are in."""
+    """Return the arguments without the class of the map they are in."""
     return [(name, value) for name, value in args.items() if name != "@class" or not is_class(value)]
 
 
@@ -55,7 +55,7 @@ def _move_user(record: Record) -> None:
 
 
 def error(value: Any) -> Any:
-    """Give an error as a TaskError; before 17.1.0 it was a Throwable."""
+    """Return an error as a TaskError; before 17.1.0 it was a Throwable."""
     if not isinstance(value, dict):
         return value
     name, cause = value.get("@class"), _cause(value.get("cause"))

@@ -6,7 +6,7 @@ from tasks.datashare.edits import CannotMigrate, Record
 from tasks.datashare.generations import G2, G4
 from tasks.datashare.projects import name_projects
 from tasks.datashare.registry import Context, Step
-from tasks.datashare.results import UNKNOWN_COUNT, batch_search_result, is_batch_search, uncounted
+from tasks.datashare.results import UNKNOWN_COUNT, batch_search_result, is_batch_search, is_counted, uncounted
 from tasks.datashare.steps.g1_to_g2 import wrap_result
 
 
@@ -28,7 +28,7 @@ def count(task: Record) -> None:
 def g4_to_g2(record: Record, _: Context) -> Record:
     """Make the number out of the object. Raises CannotMigrate where the object holds more."""
     task = record["task"]
-    if (result := task.get("result")) and is_batch_search(task["name"]) and isinstance(result["value"], dict):
+    if (result := task.get("result")) and is_batch_search(task.get("name")) and is_counted(result["value"]):
         found = result["value"]["nbResults"]
         if result["value"] != batch_search_result(found):
             message = f"only the number of results can be kept, {UNKNOWN_COUNT} as the other: {result['value']}"

@@ -241,10 +241,13 @@ def test_min_age_keeps_what_is_younger(download: dict[str, Any], judge: Any, wri
         ({"createdAt": 1735689600000 - 9 * 86_400_000, "completedAt": 1735689600000 - 2 * 86_400_000}, 2),
         ({"createdAt": 1735689600000 - 9 * 86_400_000}, 9),
         ({"createdAt": ["java.util.Date", 1735689600000 - 9 * 86_400_000]}, 9),
+        ({"createdAt": "2024-12-23"}, 9),
+        ({"createdAt": "2024-12-23", "completedAt": "2024-12-30T00:00:00.000+00:00"}, 2),
+        ({"createdAt": ["java.util.Date", "2024-12-23T00:00:00Z"]}, 9),
     ],
 )
 @pytest.mark.parametrize("name", ["a.zip", "archive_x_2020-01-01T00_00_00Z%5BGMT%5D.zip"])
-def test_min_age_goes_by_the_end_else_by_the_beginning(
+def test_d7_min_age_goes_by_the_end_else_by_the_beginning(
     judge: Any, written: Write, times: dict[str, Any], age_in_days: int, name: str
 ) -> None:
     record = {"@type": "Task", "id": "a", "state": "DONE", "args": {"batchDownload": {"filename": WANTED + name}}}
@@ -277,7 +280,16 @@ def test_min_age_reads_the_date_in_the_name_from_the_right_where_the_record_has_
 
 @pytest.mark.parametrize(
     "time",
-    [None, True, "2024-01-01", 1.5, ["java.lang.Long", 5], ["java.util.Date"], ["java.util.Date", None]]
+    [
+        None,
+        True,
+        "2024-01-01 noon",
+        "2024-02-30",
+        1.5,
+        ["java.lang.Long", 5],
+        ["java.util.Date"],
+        ["java.util.Date", None],
+    ]
     + [sign * size for sign in (1, -1) for size in (10**17, 9 * 10**18, 10**40)],
 )
 @pytest.mark.parametrize("name", ["createdAt", "completedAt"])

@@ -232,7 +232,7 @@ def test_m5_no_group_is_java_and_said(plain: Judge) -> None:
 
 def test_m5_a_group_that_is_none_is_a_problem(plain: Judge) -> None:
     assert "group" in problem(plain, flat(args={"group": "Java"}))
-    assert "Fortran" in problem(plain, flat(args={"group": {"id": "Fortran"}}))
+    assert "Expected `str | null`, got `int`" in problem(plain, flat(args={"group": {"id": 5}}))
 
 
 def test_m6_projects_as_objects_become_names(plain: Judge, lines: dict[str, list[bytes]]) -> None:
@@ -468,8 +468,8 @@ def test_m12_a_key_that_would_hide_another_is_a_problem(plain: Judge) -> None:
             as_bytes(wrapped(SEARCH, result={"value": 5})).replace(b'"value":5', b'"value":4,"value":5'),
             "key value twice",
         ),
-        (as_bytes(wrapped(createdAt=None)), "G4, but Datashare would not read it: Expected `int`, got `null`"),
-        (as_bytes(wrapped(name=None, result={"value": 5})), "G4, but Datashare would not read it"),
+        (as_bytes(wrapped(createdAt=None)), "G4, but Datashare would not read it: Expected `int | str`, got `null`"),
+        (as_bytes(wrapped(id=None, result={"value": 5})), "G4, but Datashare would not read it"),
         (as_bytes(wrapped(SEARCH, args="x", result={"value": 5})), "Expected `object`, got `str`"),
         (as_bytes(wrapped(SEARCH, args=[], result=5)), "Expected `object`, got `array`"),
         (as_bytes(flat(result={"uri": "file:///a[GMT].zip", "size": 1})), "must be percent-encoded"),
@@ -517,6 +517,116 @@ def test_m13_no_number_is_too_long_to_be_told(plain: Judge, digits: int) -> None
         text = json.dumps(wrapped(SEARCH, args={"x": "NUMBER"}, result={"value": 5}), **layout)
         verdict = plain(b"key", text.replace('"NUMBER"', "9" * digits).encode())
         assert isinstance(verdict, Replace | Problem)
+
+
+TYPED: Json = {"createdAt": ["java.util.Date", DATE], "args": {"@type": "java.util.HashMap"}}
+
+
+@pytest.mark.parametrize("group", [None, {}, {"id": None}, {"id": "Python"}, {"id": "gpu"}])
+def test_d2_any_group_is_taken_to_what_today_s_datashare_reads(plain: Judge, group: Any) -> None:
+    for record in (wrapped(**TYPED), wrapped(SEARCH, result={"value": 5})):
+        assert migrated(plain, {**record, "group": group})["group"] == group
+    assert plain(b"key", as_bytes({**wrapped(), "group": group})) == Keep("already G4")
+    assert migrated(plain, {"task": wrapped(**TYPED)["task"]}) == {"task": flat(args={})}
+    if group and group.get("id"):
+        assert migrated(plain, flat(args={"group": group}))["group"] == group
+
+
+def test_d2_a_group_that_the_target_does_not_know_is_a_problem_of_the_target_only(typed: Judge) -> None:
+    assert "as G3 Datashare would not read it: Invalid enum value 'gpu'" in problem(
+        typed, {**wrapped(), "group": {"id": "gpu"}}
+    )
+    for group in (None, {"id": None}):
+        assert migrated(typed, {**wrapped(), "group": group})["group"] == group
+
+
+@pytest.mark.parametrize("progress", ["NaN", "Infinity", "-Infinity", None])
+@pytest.mark.parametrize("target", ["plain", "typed"])
+def test_d3_progress_that_is_no_number_is_taken_along(target: str, progress: Any) -> None:
+    judge = ToGeneration(target)
+    records = [view(createdAt=DATE, progress=progress), flat(progress=progress)]
+    records += [wrapped(SEARCH, result={"value": 5}, progress=progress), wrapped(progress=progress)]
+    for record in records if target == "typed" else [*records[:3], wrapped(progress=progress, **TYPED)]:
+        assert task_of(judge, record)["progress"] == progress
+
+
+UNREAD = [
+    (["java.util.UUID", "00000000-0000-0000-0000-000000000000"], "java.util.UUID"),
+    (["java.io.File", "/tmp/a"], "java.io.File"),
+    (["[B", "AQI="], "byte[]"),
+    (["[J", [1, 2]], "long[]"),
+]
+
+
+@pytest.mark.parametrize(("value", "name"), UNREAD)
+def test_d4_an_argument_that_today_s_datashare_refuses_is_a_problem_that_names_its_class(
+    plain: Judge, value: Any, name: str
+) -> None:
+    said = f"Datashare would not read it: its argument x is of the class {name}, which Datashare does not read"
+    args = {"user": USER, "x": value}
+    assert problem(plain, wrapped(args=args)).startswith(f"G4, but {said}")
+    assert problem(plain, wrapped(SEARCH, args=args, result={"value": 5})).startswith(f"G2, and as G4 {said}")
+    typed = wrapped(**{**TYPED, "args": {"@type": "java.util.HashMap", **args}})
+    assert problem(plain, typed).startswith(f"G3, and as G4 {said}")
+    assert problem(plain, flat(args=args)).startswith(f"G1, and as G4 {said}")
+
+
+def test_d4_what_is_inside_of_an_argument_has_lost_its_class(plain: Judge) -> None:
+    inner = {"@type": "java.util.HashMap", "id": ["java.util.UUID", "0-0-0-0-0"]}
+    record = wrapped(**{**TYPED, "args": {"@type": "java.util.HashMap", "x": inner}})
+    assert task_of(plain, record)["args"] == {"x": {"@type": "java.util.HashMap", "id": "0-0-0-0-0"}}
+
+
+@pytest.mark.parametrize("digits", [100, 101, 5000])
+def test_d4_a_number_that_is_too_long_for_datashare_is_a_problem(plain: Judge, digits: int) -> None:
+    for before in (wrapped(SEARCH, args={"x": "N"}, result={"value": 5}), wrapped(args={"x": "N"})):
+        verdict = plain(b"key", as_bytes(before).replace(b'"N"', b"9" * digits))
+        assert isinstance(verdict, Problem) == (digits > 100)
+        assert digits == 100 or "more than the 100 digits" in str(verdict) or digits == 5000
+
+
+@pytest.mark.parametrize(
+    "date", ["2024-11-07T14:53:47.192Z", "2024-11-07", "Thu, 07 Nov 2024 14:53:47 GMT", "1730991227"]
+)
+def test_d7_a_date_that_is_a_text_is_taken_along_in_every_generation(plain: Judge, typed: Judge, date: str) -> None:
+    pair = ["java.util.Date", date]
+    assert task_of(plain, wrapped(**{**TYPED, "createdAt": pair, "completedAt": pair}))["completedAt"] == date
+    for judge, expected in ((plain, date), (typed, pair)):
+        for record in (
+            view(createdAt=date),
+            flat(createdAt=date),
+            wrapped(SEARCH, createdAt=date, result={"value": 5}),
+        ):
+            assert task_of(judge, record)["createdAt"] == expected
+    assert plain(b"key", as_bytes(wrapped(createdAt=date, completedAt=date))) == Keep("already G4")
+
+
+def test_d7_a_task_without_a_name_is_taken_along(plain: Judge, typed: Judge) -> None:
+    for record in (view(createdAt=DATE), flat(), wrapped(**TYPED)):
+        record.get("task", record)["name"] = None
+        assert task_of(plain, record)["name"] is None
+    assert task_of(typed, wrapped(name=None, result={"value": 5}))["result"] == {"value": 5}
+    assert plain(b"key", as_bytes(wrapped(name=None, result={"value": 5}))) == Keep("already G4")
+
+
+@pytest.mark.parametrize("value", ["", "text", {"@type": "UriResult", "uri": URI, "size": 1}])
+def test_d7_a_batch_search_may_have_another_task_s_result(plain: Judge, typed: Judge, value: Any) -> None:
+    result = {"result": {"value": value}}
+    assert plain(b"key", as_bytes(wrapped(SEARCH, **result))) == Keep("already G4")
+    assert task_of(plain, wrapped(SEARCH, **result, **TYPED))["result"] == {"value": value}
+    assert task_of(plain, flat(SEARCH, result=value))["result"] == {"value": value}
+    assert task_of(typed, wrapped(SEARCH, **result))["result"] == {"value": value}
+
+
+@pytest.mark.parametrize("number", ["1.10", "1E5", "1e-7", "-0.0", "-0", "0.1e+3", "1e400", "9" * 30, "-" + "9" * 100])
+@pytest.mark.parametrize("target", ["plain", "typed"])
+def test_d7_numbers_are_kept_digit_by_digit(target: str, number: str) -> None:
+    judge = ToGeneration(target)
+    records = [view(createdAt=DATE, n="N"), flat(n="N"), wrapped(SEARCH, result={"value": 5}, n="N")]
+    for record in [*records, wrapped(n="N", **(TYPED if target == "plain" else {}))]:
+        verdict = judge(b"key", as_bytes(record).replace(b'"N"', number.encode()))
+        assert isinstance(verdict, Replace), verdict
+        assert f'"n":{number}'.encode() in bytes(verdict.after)
 
 
 @pytest.mark.parametrize("name", ["org.example.TaskView", "org.icij.datashare.TaskView", "", None, ["a"], 5])

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tasks.datashare import readers
+from tasks.datashare.java_dates import milliseconds
 from tasks.datashare.reader import MAX_NESTING_DEPTH, Reader, depth
 from tasks.datashare.records import UnreadableRecord
 
@@ -139,9 +140,219 @@ def test_a_class_that_is_missing_is_refused() -> None:
     assert not any(reads(reader, record(uri)) for reader in (readers.G2, readers.G4))
 
 
-@pytest.mark.parametrize("group", [None, "Java", {}, {"id": "Fortran"}])
-def test_a_group_must_be_one_that_there_is(group: Any) -> None:
+TYPED = {"createdAt": ["java.util.Date", DATE], "args": {"@type": "java.util.HashMap"}}
+
+
+@pytest.mark.parametrize("group", [None, {}, {"id": None}, {"id": "Python"}, {"id": "Java"}, {"id": "Test"}])
+def test_d2_every_reader_takes_a_known_group_or_none(group: Any) -> None:
+    for reader, changes in ((readers.G2, {}), (readers.G3, TYPED), (readers.G4, {})):
+        assert reads(reader, {**record(**changes), "group": group})
+        assert reads(reader, {"task": record(**changes)["task"]})
+
+
+def test_d2_only_today_s_reader_takes_any_other_group() -> None:
+    group = {"id": "gpu"}
+    assert reads(readers.G4, {**record(), "group": group})
+    assert not reads(readers.G2, {**record(), "group": group})
+    assert not reads(readers.G3, {**record(**TYPED), "group": group})
+
+
+@pytest.mark.parametrize("group", ["Java", [], 5, {"id": 5}, {"id": ["Java"]}])
+def test_d2_what_is_no_group_is_refused(group: Any) -> None:
     assert not reads(readers.G4, {**record(), "group": group})
+
+
+@pytest.mark.parametrize("progress", ["NaN", "Infinity", "-Infinity", None, 0, 1.0, 0.5])
+def test_d3_progress_as_java_writes_it(progress: Any) -> None:
+    for reader, changes in ((readers.G2, {}), (readers.G3, TYPED), (readers.G4, {})):
+        assert reads(reader, record(progress=progress, **changes))
+    flat = {**record()["task"], "progress": progress}
+    assert reads(readers.G1, flat)
+
+
+@pytest.mark.parametrize("progress", ["nan", "+INF", "x", "1.0", True, []])
+def test_d3_other_texts_are_no_progress(progress: Any) -> None:
+    assert not reads(readers.G4, record(progress=progress))
+    assert not reads(readers.G4, json.dumps(record()).replace('"args"', '"progress": NaN, "args"').encode())
+
+
+def refusal(args: Any) -> str:
+    with pytest.raises(UnreadableRecord) as refused:
+        readers.G4.check(json.dumps(record(args=args)).encode())
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (["java.util.UUID", "00000000-0000-0000-0000-000000000000"], "java.util.UUID"),
+        (["java.io.File", "/tmp/a"], "java.io.File"),
+        (["java.net.URL", "http://a"], "java.net.URL"),
+        (["java.util.Locale", "fr"], "java.util.Locale"),
+        (["java.util.regex.Pattern", "a+"], "java.util.regex.Pattern"),
+        (["java.lang.Character", "c"], "java.lang.Character"),
+        (["[B", "AQI="], "byte[]"),
+        (["[J", [1, 2]], "long[]"),
+        (["[I", [1, 2]], "int[]"),
+        (["[Ljava.io.File;", ["/tmp/a"]], "[Ljava.io.File;"),
+        (["java.util.BitSet", "AQ=="], "java.util.BitSet"),
+        (["java.util.Optional", 1], "java.util.Optional"),
+        (["java.time.Instant", "2024-01-01T00:00:00Z"], "java.time.Instant"),
+        ({"@type": "java.lang.Object"}, "java.lang.Object"),
+        ({"@type": "org.example.Mine", "a": 1}, "org.example.Mine"),
+        ({"a": 1, "@type": "java.util.StringJoiner"}, "java.util.StringJoiner"),
+    ],
+)
+def test_d4_a_class_that_today_s_reader_refuses_is_named(value: Any, name: str) -> None:
+    user = {"@type": "org.icij.datashare.user.User", "id": "a"}
+    assert f"its argument x is of the class {name}, which Datashare does not read" in refusal(
+        {"user": user, "x": value}
+    )
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ["java.util.ArrayList", [1]],
+        ["java.util.Arrays$ArrayList", [1]],
+        ["java.util.ImmutableCollections$List12", [1]],
+        ["java.util.ImmutableCollections$ListN", [1]],
+        ["java.util.Collections$SingletonList", [1]],
+        ["java.util.Collections$UnmodifiableSet", [1]],
+        ["java.util.concurrent.CopyOnWriteArrayList", [1]],
+        ["java.util.EnumSet<java.util.concurrent.TimeUnit>", ["DAYS"]],
+        {"@type": "java.util.EnumMap<java.util.concurrent.TimeUnit,java.lang.Object>", "DAYS": 1},
+        {"@type": "java.util.HashMap", "b": {"c": ["java.util.UUID", "x"]}},
+        {"@type": "java.util.Collections$UnmodifiableMap"},
+        {"@type": "java.util.ImmutableCollections$Map1", "a": 1},
+        {"@type": "java.util.Properties", "a": "1"},
+        {"@type": "java.lang.IllegalStateException"},
+        ["java.util.concurrent.TimeUnit", "DAYS"],
+        ["java.lang.Long", 5],
+        ["java.math.BigDecimal", 1.10],
+        ["java.util.Date", "2024-11-07"],
+        ["java.nio.file.Path", "file:///tmp/a"],
+        ["java.net.URI", "file:///tmp/a"],
+        ["[Ljava.lang.String;", ["a"]],
+        {"@type": "org.icij.datashare.text.Project", "name": "a"},
+        {"@type": "org.icij.extract.queue.DocumentQueue"},
+        "java.util.UUID",
+        ["x", 5],
+        5,
+        1.5,
+        True,
+        None,
+    ],
+)
+def test_d4_what_today_s_reader_takes_is_read(value: Any) -> None:
+    assert reads(readers.G4, record(args={"x": value}))
+
+
+@pytest.mark.parametrize("digits", [100, 101])
+@pytest.mark.parametrize("form", ["{}", "-{}", "1.{:.99}", "-1.{:.99}", "1e{:.99}"])
+def test_d4_numbers_of_more_than_100_digits_are_refused(form: str, digits: int) -> None:
+    number = (
+        form.format("9" * digits) if form in ("{}", "-{}") else form.replace(".99", f".{digits - 1}").format("9" * 101)
+    )
+    for beside in (f'"args": {{"x": {number}}}', f'"args": {{}}, "other": [1, {number}]'):
+        value = json.dumps(record()).replace('"args": {}', beside).encode()
+        assert reads(readers.G4, value) is (digits == 100)
+        assert reads(
+            readers.G3, json.dumps(record(**TYPED)).replace('"group"', f'"n": {number}, "group"').encode()
+        ) is (digits == 100)
+
+
+def test_d4_digits_in_texts_are_no_number() -> None:
+    assert reads(readers.G4, record(args={"x": "9" * 500, "9" * 500: 1, "y": '\\"' + "9" * 500}))
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "2024-11-07",
+        "2024-11-07T14:53",
+        "2024-11-07T14:53Z",
+        "2024-11-07T14:53:47",
+        "2024-11-07T14:53:47Z",
+        "2024-11-07T14:53:47.192Z",
+        "2024-11-07T14:53:47.123456789Z",
+        "2024-11-07T14:53:47.192+0100",
+        "2024-11-07T14:53:47.192+01:00",
+        "2024-11-07T14:53:47-08",
+        "Thu, 07 Nov 2024 14:53:47 GMT",
+        "Thu, 7 Nov 2024 14:53:47 +0100",
+        "1730991227192",
+        "-5",
+    ],
+)
+def test_d7_dates_as_texts_are_read(date: str) -> None:
+    for reader in (readers.G2, readers.G4):
+        assert reads(reader, record(createdAt=date, completedAt=date))
+        assert reads(reader, record(args={"batchRecord": {"date": date}}))
+    pair = ["java.util.Date", date]
+    assert reads(readers.G3, record(**{**TYPED, "createdAt": pair, "completedAt": pair}))
+    assert reads(readers.G1, {**record()["task"], "createdAt": date})
+    assert isinstance(milliseconds(date), int)
+    assert milliseconds(pair) == milliseconds(date)
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "",
+        "null",
+        "x",
+        "2024-11",
+        "2024-11-07 14:53:47",
+        "2024-11-07T14:53:47,192Z",
+        "2024-11-07T14:53:47.1234567891Z",
+        "2024-11-07t14:53:47z",
+        "2024-11-07T14:53:47Z[GMT]",
+        "2024-11-07Z",
+        "2024-13-41T99:99:99Z",
+        "0000-00-00",
+        "+5",
+        "99999999999999999999",
+        "Thu, 07 Nov 2024 14:53:47 XYZ",
+        "Thu, 07 Nov 2024 14:53:47",
+    ],
+)
+def test_d7_texts_that_are_no_date_or_another_one_are_refused(date: str) -> None:
+    assert not reads(readers.G4, record(createdAt=date))
+    assert milliseconds(date) is None
+
+
+@pytest.mark.parametrize(
+    ("date", "expected"),
+    [
+        ("2024-11-07T14:53:47.192Z", DATE),
+        ("2024-11-07T15:53:47.192+0100", DATE),
+        ("2024-11-07T14:53:47.192999", DATE),
+        ("Thu, 07 Nov 2024 15:53:47 +0100", DATE - 192),
+        ("Thu, 07 Nov 2024 14:53:47 GMT", DATE - 192),
+        ("1730991227192", DATE),
+    ],
+)
+def test_d7_a_text_is_the_time_that_java_takes_it_for(date: str, expected: int) -> None:
+    assert milliseconds(date) == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "some text", {"@type": "UriResult", "uri": "file:///a%5BGMT%5D.zip", "size": 1}, None],
+)
+def test_d7_a_batch_search_with_another_task_s_result_is_read(value: Any) -> None:
+    assert reads(readers.G4, record({"value": value}, name=SEARCH))
+    assert reads(readers.G3, record({"value": value}, name=SEARCH, **TYPED))
+
+
+def test_d7_a_task_need_have_no_name() -> None:
+    nameless = record()
+    del nameless["task"]["name"]
+    for reader in (readers.G2, readers.G4):
+        assert reads(reader, record({"value": 5}, name=None))
+        assert reads(reader, nameless)
+    assert reads(readers.G3, record(name=None, **TYPED))
 
 
 @pytest.mark.parametrize("filename", [None, "/tmp/a[GMT].zip", "file:///tmp/a_2021-07-07T14:53:47Z%5BGMT%5D.zip"])
