@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import socket
 from typing import Any, ClassVar, Self
 from urllib.parse import parse_qs, parse_qsl, quote, unquote, urlencode, urlsplit
 
 from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_validator
-from redis import Redis
+from redis import Redis, SSLConnection
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
@@ -16,6 +17,7 @@ from blocks.checked_credentials import CheckedCredentials
 from blocks.errors import UnusableCredentials, said
 from blocks.redis_options import redis_options
 
+HANDSHAKE_SECONDS = 10
 READ_BYTES = 1 << 20  # replies of a scan are that large
 SCHEMES = ("redis", "rediss", "unix")
 FORM = "redis://[[USER]:PASSWORD@]HOST[:PORT][/DB], rediss:// for TLS, or unix://PATH[?db=DB]"
@@ -58,6 +60,23 @@ def plain_url(url: str) -> str:
 
 def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
+
+
+class TLSConnection(SSLConnection):
+    """A connection that does not wait long for the first word in TLS: a server that speaks none says nothing at all."""
+
+    def _wrap_socket_with_ssl(self, sock: socket.socket) -> socket.socket:
+        sock.settimeout(HANDSHAKE_SECONDS)
+        try:
+            wrapped: socket.socket = super()._wrap_socket_with_ssl(sock)  # type: ignore[no-untyped-call]  # redis-py's
+        except TimeoutError as error:
+            raise NoHandshake(f"SSL handshake: no answer within {HANDSHAKE_SECONDS} s") from error
+        wrapped.settimeout(self.socket_timeout)
+        return wrapped
+
+
+class NoHandshake(OSError):
+    """The server took the connection and did not answer in TLS."""
 
 
 # Prefect 3.8 takes a reference to a block in a deployment only where the class has another title than its name.
@@ -154,4 +173,7 @@ class RedisCredentials(CheckedCredentials, title="Redis Credentials"):
             "socket_read_size": READ_BYTES,
             "retry": Retry(NoBackoff(), 0),
         }
-        return Redis.from_url(plain_url(self._whole_url()), **(settings | options))
+        url = plain_url(self._whole_url())
+        if url.startswith("rediss:"):
+            settings["connection_class"] = TLSConnection
+        return Redis.from_url(url, **(settings | options))

@@ -29,6 +29,8 @@ NO_COMMAND: Final = re.compile(r"permissions? to run the '([\w|]+)' command")
 # What Redis appends to its words: the first arguments of a command, which may hold a record; where a script stood.
 APPENDED: Final = re.compile(r",? with args beginning with:|\s+script: \w+, on @")
 
+NO_TLS: Final = re.compile(r"WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE|SSL handshake: no answer")
+
 NEEDED: Final = "TIME, TYPE, HLEN, HSCAN, EVAL, HMGET, HSET and HDEL"
 UNTRUSTED: Final = (
     "Where its certificate is of a CA of your own, set SSL_CERT_FILE to the file of that CA's certificate, or add "
@@ -65,7 +67,7 @@ def _of_tls(location: str, error: ConnectionError) -> StewardError:
     text = said(error)
     if "CERTIFICATE_VERIFY_FAILED" in text:
         return StoreDenied(f"{location} is not trusted: {text}. {UNTRUSTED}")
-    if "WRONG_VERSION_NUMBER" in text or "RECORD_LAYER_FAILURE" in text:
+    if NO_TLS.search(text):
         return StoreDenied(f"{location} does not speak TLS: {text}. Without TLS the URL begins with redis://.")
     return StoreUnavailable(f"{location} does not answer: {text}. Run the command again.")
 

@@ -292,6 +292,15 @@ def test_r10_a_certificate_of_ones_own_is_a_matter_of_configuration(
     assert at(f"rediss://127.0.0.1:{port}").count() == 0
 
 
+def test_r10_tls_where_the_server_speaks_none_is_said_at_once(
+    proxy: ChaosProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("blocks.redis_credentials.HANDSHAKE_SECONDS", 0.2)
+    with pytest.raises(StoreDenied, match=r"does not speak TLS: .*Without TLS the URL begins with redis://"):
+        at(f"rediss://127.0.0.1:{proxy.port}").count()
+    assert proxy.connections == 1
+
+
 # ------------------------------------------------------------------------------------------------------- border
 
 UNFORESEEN = [RuntimeError, TypeError, AttributeError, KeyError, AssertionError]
