@@ -348,7 +348,7 @@ class TestPrivateServer:
         os.killpg(interrupted.pid, signal.SIGINT)
         interrupted.communicate(timeout=30)
         assert interrupted.returncode == INTERRUPTED
-        assert processes_with(home) == []
+        until(lambda: processes_with(home) == [])
 
     def started(self, command: Command, half: Datashare, home: Path) -> "Popen[str]":
         """Start a run and wait until it makes use of its server."""
