@@ -10,7 +10,7 @@ from blocks.object_store_credentials import ObjectStoreCredentials
 from tasks.datajoint.namespaces import Namespace
 from tasks.stores.file_objects import FileObjects
 from tasks.stores.files import Folder
-from tasks.stores.key_ranges import WHOLE, Prefix, Shard
+from tasks.stores.key_ranges import WHOLE, Prefix, Shard, tidied
 from tasks.stores.listing import Object
 from tasks.stores.object_store import Mode, ObjectStore
 from tasks.stores.objects import Objects
@@ -49,7 +49,8 @@ def _open(
     store: ObjectStoreCredentials | str, prefixes: list[Prefix], mode: Mode, shard: Shard, quarantine: str
 ) -> ObjectStore:
     if isinstance(store, str):
-        return FileObjects(Folder(str(Path(store))), prefixes, mode, shard=shard, quarantine=quarantine)
+        tidy = [Prefix(tidied(prefix.text), prefix.digits) for prefix in prefixes]  # as a file system has paths
+        return FileObjects(Folder(str(Path(store))), tidy, mode, shard=shard, quarantine=quarantine)
     bucket = Bucket(store.get_client(), store.bucket, store.location)
     return Objects(bucket, prefixes, mode, shard=shard, quarantine=quarantine)
 

@@ -22,6 +22,11 @@ def folder_of(*texts: str) -> str:
     return common[: common.rfind("/") + 1]
 
 
+def tidied(prefix: str) -> str:
+    """Return a prefix as servers have it that keep objects in folders: without empty steps, and those on the spot."""
+    return "".join(f"{part}/" for part in prefix.split("/")[:-1] if part not in ("", ".")) + prefix.rpartition("/")[2]
+
+
 class Prefix(NamedTuple):
     """Keys that begin alike. `digits`: what their next two characters are drawn from, evenly, as in a hash.
 

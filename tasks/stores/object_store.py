@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 from tasks.changes.errors import SourceUnreadable, StewardError, StoreError, StoreUnavailable
 from tasks.changes.protocols import Action, Image, Key, Outcome, Problem, foreseen, text_of
-from tasks.stores.key_ranges import WHOLE, Prefix, Range, Shard, folder_of, ranges_of
+from tasks.stores.key_ranges import WHOLE, Prefix, Range, Shard, folder_of, ranges_of, tidied
 from tasks.stores.listing import Object, Page, ahead, spooled
 from tasks.stores.quarantine import QUARANTINE, stamped
 
@@ -165,7 +165,7 @@ class ObjectStore(ABC):
 
     def _pages(self, keys: Range) -> Iterator[Page]:
         hidden = self._quarantine
-        if keys.prefix.startswith(hidden) or not hidden.startswith(keys.prefix):
+        if keys.prefix.startswith(hidden) or not hidden.startswith(tidied(keys.prefix)):
             return self.listed(keys)
         return ([one for one in page if not text_of(one[0]).startswith(hidden)] for page in self.listed(keys))
 

@@ -13,7 +13,7 @@ from tasks.changes.errors import SourceUnreadable, StewardError, StoreError, Sto
 from tasks.changes.protocols import Action, Identity, Image, Key, Outcome, Problem, text_of
 from tasks.stores import s3_changes
 from tasks.stores.border import border
-from tasks.stores.key_ranges import WHOLE, Prefix, Range, Shard
+from tasks.stores.key_ranges import WHOLE, Prefix, Range, Shard, tidied
 from tasks.stores.listing import Object, Page
 from tasks.stores.object_store import BATCH, Mode, ObjectStore, Results, Way, aside_of, fields_of
 from tasks.stores.quarantine import QUARANTINE
@@ -83,15 +83,16 @@ class Objects(ObjectStore):
 
     def listed(self, keys: Range) -> Iterator[Page]:
         """List the objects of a range; what the listing holds before and behind it is not read."""
-        tidy = tidied(keys.prefix)
-        after = just_before(keys.first) if keys.first != keys.prefix == tidy else None
+        if tidied(keys.prefix) != keys.prefix:
+            return self._listed_untidy(keys)
+        return self._listed(keys)
+
+    def _listed(self, keys: Range) -> Iterator[Page]:
+        after = just_before(keys.first) if keys.first != keys.prefix else None
         with border(self.location, lambda _: None):
             for page in self._bucket.pages(keys.prefix, after):
-                if keys.prefix == tidy:
-                    yield [record for record in page if keys.holds(record[0])]
-                else:
-                    yield [record for record in page if keys.holds(_as_asked(record[0], keys.prefix, tidy))]
-                if page and keys.ends_before(_as_asked(page[-1][0], keys.prefix, tidy)):
+                yield [record for record in page if keys.holds(record[0])]
+                if page and keys.ends_before(page[-1][0]):
                     return
 
     def look(self, keys: Collection[Key]) -> dict[Key, Object | None]:
@@ -110,6 +111,22 @@ class Objects(ObjectStore):
         except StoreError:  # listing all buckets is a right of its own, and it is asked only to tell one from another
             return Identity()
         return Identity({"creation date": created} if created else {})
+
+    def _listed_untidy(self, keys: Range) -> Iterator[Page]:
+        """List a range with `//` in its prefix and the like, of which some servers make other keys."""
+        tidy = tidied(keys.prefix)
+        others = tuple(own.prefix for own in self._ranges if tidied(own.prefix) == own.prefix)
+
+        def is_ours(key: str) -> bool:
+            if key.startswith(keys.prefix):
+                return keys.holds(key)
+            return (
+                key.startswith(tidy) and keys.holds(keys.prefix + key.removeprefix(tidy)) and not key.startswith(others)
+            )
+
+        with border(self.location, lambda _: None):
+            for page in self._bucket.pages(keys.prefix):
+                yield [record for record in page if is_ours(record[0])]
 
     def begin(self, actions: Sequence[Action]) -> Callable[[], list[Outcome | Problem]]:
         """Begin to apply a batch; calling the result waits for the outcomes."""
@@ -146,16 +163,6 @@ class Objects(ObjectStore):
         if not self._asked:
             self._bucket.check_may_delete(key)
         self._asked = True
-
-
-def tidied(prefix: str) -> str:
-    """Return a prefix as servers have it that keep objects in folders: without empty steps, and those on the spot."""
-    return "".join(f"{part}/" for part in prefix.split("/")[:-1] if part not in ("", ".")) + prefix.rpartition("/")[2]
-
-
-def _as_asked(key: str, prefix: str, tidy: str) -> str:
-    """Return a key with the prefix that was asked for, where the server tidied it."""
-    return key if key.startswith(prefix) or not key.startswith(tidy) else prefix + key.removeprefix(tidy)
 
 
 def _evenly(keys: Sequence[str]) -> Iterator[Sequence[str]]:
