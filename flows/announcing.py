@@ -15,15 +15,17 @@ if TYPE_CHECKING:
 
 
 class Announcer(logging.Handler):
-    """Waits for the lines that a run logs when its plan waits for somebody, and when its changes begin.
+    """Waits for the lines that a run logs when its plan waits for somebody, when its changes begin, and at its end.
 
     Each holds the report as far as it is.
     """
 
     begun: Report | None = None
+    reported: Report | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Name the plan, where this is that line."""
+        """Name the plan, where this is the line of its beginning; keep the report that is in the line of its end."""
+        self.reported = getattr(record, "reported", self.reported)
         if begun := getattr(record, "begun", None):
             if self.begun is None:
                 say(f"Plan: {begun.plan}")
@@ -31,12 +33,12 @@ class Announcer(logging.Handler):
 
 
 @contextmanager
-def announced(store: str) -> Iterator[None]:
+def announced(store: str) -> Iterator[Announcer]:
     """Have the plan of a run named on stderr, and where the run is interrupted, what to do about it."""
     announcer, log = Announcer(), logging.getLogger("prefect.flow_runs")
     log.addHandler(announcer)
     try:
-        yield
+        yield announcer
     except KeyboardInterrupt:
         if announcer.begun and (steps := next_steps(announcer.begun, store)):
             say("\n".join(["", steps.text, *(f"  {command}" for command in steps.commands)]))

@@ -188,13 +188,15 @@ def call(flow: Flow[..., Report], arguments: dict[str, Any], *, store: str, json
         """Show the report before Prefect waits, up to a second, for its heartbeat to end."""
         shown.append(shown_or_not(state.result(), store, json=json))
 
-    try:
-        with announced(store):
+    with announced(store) as announcer:
+        try:
             report = flow.with_options(on_completion=[show_now])(**arguments)
-    except StewardError as failure:
-        if failure.report and (unwritten := shown_or_not(failure.report, store, json=json)):
-            say(str(unwritten))
-        raise
+        except Exception as failure:
+            # Where it is not ours, Prefect's server is gone, or what it answers; what the run did is done.
+            done = failure.report if isinstance(failure, StewardError) else announcer.reported
+            if done and not shown and (unwritten := shown_or_not(done, store, json=json)):
+                say(str(unwritten))
+            raise
     if unwritten := shown[0] if shown else shown_or_not(report, store, json=json):
         raise unwritten
     return DONE

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 from uuid import UUID
 
+from prefect import get_run_logger
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.context import FlowRunContext
 from rich.console import Console
@@ -22,6 +23,7 @@ class Phase:
     def __init__(self, name: str, total: int | None) -> None:
         self._name, self._total = name, total
         self._artifact: UUID | None = None
+        self._has_page = FlowRunContext.get() is not None
         self._told = time.monotonic()
         self._bar = _bar() if sys.stderr.isatty() else None
 
@@ -37,7 +39,7 @@ class Phase:
         if self._bar:
             self._bar.stop()
         if self._artifact and kind is None:
-            update_progress_artifact(self._artifact, 100.0)
+            self._show(100.0)
 
     def at(self, done: int) -> None:
         """Say how many records or actions are done."""
@@ -48,13 +50,22 @@ class Phase:
 
     def _tell(self, done: int) -> None:
         self._told = time.monotonic()
-        if not self._total or not FlowRunContext.get():
+        if self._total:
+            self._show(min(100.0, 100 * done / self._total))
+
+    def _show(self, percent: float) -> None:
+        """Show how far it is on the run's page; a server that does not take it once is not asked again."""
+        if not self._has_page:
             return
-        percent = min(100.0, 100 * done / self._total)
-        if self._artifact:
-            update_progress_artifact(self._artifact, percent)
-        else:
-            self._artifact = create_progress_artifact(percent, description=f"{self._name}: {self._total:,} records")  # type: ignore[assignment]
+        try:
+            if self._artifact:
+                update_progress_artifact(self._artifact, percent)
+            else:
+                description = f"{self._name}: {self._total:,} records"
+                self._artifact = create_progress_artifact(percent, description=description)  # type: ignore[assignment]
+        except Exception as error:  # noqa: BLE001  # whatever Prefect's client raises; the work itself goes on
+            self._has_page = False
+            get_run_logger().warning("Progress is not shown any more: %s: %s", type(error).__name__, error)
 
 
 def _bar() -> Progress:

@@ -218,20 +218,33 @@ def report_now(
 def publish(
     plan: Plan, tally: Tally | None = None, *, stage: Stage | None = None, objections: Sequence[str] = ()
 ) -> Report:
-    """Write the running flow's report and show it: a summary and a table on the run's page, and an event."""
+    """Write the running flow's report and show it: in the log, on the run's page, and as an event.
+
+    A page that cannot be written, as where the Prefect server is gone, takes nothing from what the run did: it is a
+    warning in the log, which has the report as well.
+    """
     report = report_now(plan, tally, stage, objections)
     if FlowRunContext.get():
-        show_on_page(report.job, page(plan, report, headline(report), store_of_run()))
-        # The plan is in the description: a page shows only the beginning of a table's cell, and ten rows at first.
-        table = [{"what": what.strip(), "value": value} for what, value in rows(report) if what != "plan"]
-        description = f"{headline(report)} Plan: {plain(Path(report.plan).name)}"
-        create_table_artifact(table, key=f"{report.job}-report", description=description)
-        emit_event(
-            "steward.run.reported",
-            resource={"prefect.resource.id": f"steward.job.{report.job}", "prefect.resource.name": report.job},
-            payload=report.model_dump(exclude={"problems"}),
-        )
+        log = get_run_logger()
+        log.info("%s Plan: %s", headline(report), report.plan, extra={"reported": report})
+        try:
+            _show(plan, report)
+        except Exception as error:  # noqa: BLE001  # whatever Prefect's client raises
+            log.warning("The report is not on the run's page: %s: %s", type(error).__name__, error)
     return report
+
+
+def _show(plan: Plan, report: Report) -> None:
+    show_on_page(report.job, page(plan, report, headline(report), store_of_run()))
+    # The plan is in the description: a page shows only the beginning of a table's cell, and ten rows at first.
+    table = [{"what": what.strip(), "value": value} for what, value in rows(report) if what != "plan"]
+    description = f"{headline(report)} Plan: {plain(Path(report.plan).name)}"
+    create_table_artifact(table, key=f"{report.job}-report", description=description)
+    emit_event(
+        "steward.run.reported",
+        resource={"prefect.resource.id": f"steward.job.{report.job}", "prefect.resource.name": report.job},
+        payload=report.model_dump(exclude={"problems"}),
+    )
 
 
 def show_plan(plan: Plan, stage: Stage, title: str) -> Report:

@@ -7,12 +7,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import httpx
 import pytest
+from prefect import flow, get_run_logger
 from prefect.logging.handlers import APILogHandler
 
 from blocks.redis_credentials import RedisCredentials
+from flows.cli import FAILED, attempt, call
 from flows.undo import undo
+from tasks.changes import progress
+from tasks.changes import report as report_module
 from tasks.changes.errors import PlanRefused, RecordsUnhandled, StoreDenied
+from tasks.changes.report import Report
 from tasks.changes.sealed_file import SealedFile
 from tests.flows.conftest import Api, Datashare
 
@@ -211,3 +217,37 @@ def test_no_secret_of_a_stored_block_is_in_the_api(half: Datashare, api: Api, lo
     assert half.clean(redis=RedisCredentials.load(name)).applied == 3
     assert not shows(everything_about(api, run_of(api, half), REPORTED))
     assert not shows(json.dumps(api.get(f"block_types/slug/redis-credentials/block_documents/name/{name}")))
+
+
+def unreachable(*_: object, **__: object) -> None:
+    """What Prefect's client raises once its server is gone."""
+    message = "Connection refused"
+    raise httpx.ConnectError(message)
+
+
+def test_k2_a_prefect_server_that_goes_away_takes_nothing_from_what_a_run_did(
+    half: Datashare, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(progress, "ARTIFACT_SECONDS", 0)
+    monkeypatch.setattr(progress, "create_progress_artifact", unreachable)
+    monkeypatch.setattr(report_module, "create_table_artifact", unreachable)
+    report = half.clean()
+    assert (report.applied, report.stage, len(half.tasks)) == (3, "done", 3)
+    assert "The report is not on the run's page: ConnectError: Connection refused" in caplog.text
+    assert "3 of 3 planned changes made, 0 conflicts. Plan: " in caplog.text
+
+
+def test_k4_a_run_whose_end_prefect_cannot_take_down_still_shows_its_report(
+    half: Datashare, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = half.clean()
+
+    @flow
+    def cut_off() -> Report:
+        get_run_logger().info("done", extra={"reported": done})
+        raise httpx.ConnectError("Connection refused")
+
+    assert attempt(lambda: call(cut_off, {}, store=half.url, json=False)) == FAILED
+    shown = capsys.readouterr()
+    assert "3 of 3 planned changes made, 0 conflicts." in shown.out
+    assert "Failed: Failed to reach API at " in shown.err
