@@ -45,6 +45,9 @@ def _causes(error: BaseException | None) -> list[BaseException]:
     return found
 
 
+DELETIONS: Final = ("POST", "DELETE")
+
+
 class Retries(Retry):
     """Tries again what may pass; what is wrong with the settings is raised at once."""
 
@@ -57,8 +60,11 @@ class Retries(Retry):
         _pool: ConnectionPool | None = None,
         _stacktrace: Any = None,
     ) -> Self:
-        """Return what is left of the tries, or raise the error."""
-        if misconfigured(error) and _pool is not None:
+        """Return what is left of the tries, or raise the error.
+
+        A deletion is not even tried again where it was never sent: what was seen before it may not hold any more.
+        """
+        if _pool is not None and error and (method in DELETIONS or misconfigured(error)):
             raise MaxRetryError(_pool, url or "", error) from error
         return super().increment(method, url, response, error, _pool, _stacktrace)
 

@@ -6,14 +6,15 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.changes.clock import elapsed
-from tasks.changes.errors import ApplyStopped, PlanRefused, StewardError, StoreError
-from tasks.changes.identity import check_target
+from tasks.changes.errors import ApplyStopped, LookExpired, PlanRefused, StewardError, StoreError
+from tasks.changes.identity import check_again, check_target
 from tasks.changes.next_steps import Stage
 from tasks.changes.plan import Plan
 from tasks.changes.plan_file import PROBLEMS_KEPT
@@ -37,6 +38,8 @@ from tasks.changes.texts import printable
 CONFLICTS_NAMED: Final = 20
 SEGMENT: Final = 100_000
 SEGMENTS: Final = 50
+EXPIRED_IN_A_ROW: Final = 5
+"""How often a batch may be looked at again without anything of it being done."""
 FRESH_SECONDS: Final = 1.0
 """How long what a judge saw holds, unless its `fresh_seconds` say so; what had to wait longer is looked at again."""
 
@@ -89,7 +92,16 @@ class Batch(NamedTuple):
 class Application:
     """A plan on its way into a store; calling `advance` again after an exception goes on where it broke off."""
 
-    def __init__(self, plan: Plan, store: Store[Any], judge: Judge[Any] | None = None, *, undo: bool = False) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store[Any],
+        judge: Judge[Any] | None = None,
+        *,
+        undo: bool = False,
+        check_again: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Begin at the plan's first action; `check_again` raises where, after a break, the store is another one."""
         self.name = "undo" if undo else "apply"
         self.tally = Tally()
         self.sent = False
@@ -104,10 +116,15 @@ class Application:
         self._batch: Batch | None = None
         self._ahead: Batch | None = None
         self._tried = False
+        self._check_again, self._broke = check_again, False
+        self._expired = 0
 
     def advance(self, actions: int, phase: Phase) -> bool:
         """Handle at least so many actions; return False once the plan is at its end."""
         goal = self.tally.handled + actions
+        if self._broke:
+            self._check_again()
+            self._broke = False
         while self.tally.handled < goal:
             if self._batch is None:
                 self._batch, self._ahead, self._tried = self._ahead or self._get_ready(), None, False
@@ -117,7 +134,12 @@ class Application:
                 self._batch = self._look(self._batch.planned)
             if self._source:  # what was not found in it is only sent while it is there
                 self._source.check_source()
-            self._apply(self._batch)
+            try:
+                self._apply(self._batch)
+            except LookExpired as expired:
+                self._expired = 0 if expired.outcomes else self._expired + 1
+                if self._expired == EXPIRED_IN_A_ROW:
+                    raise
             phase.at(self.tally.handled)
         return True
 
@@ -154,6 +176,8 @@ class Application:
         except StoreError as failure:
             self._count_known(batch, actions, failure.outcomes, retried=retried)
             self.unknown -= sum(action.key in failure.untouched for action in actions)
+            self._tried = retried if self.unknown == 0 else True
+            self._broke = not isinstance(failure, LookExpired)
             raise
 
     def _count(self, actions: Sequence[Action], outcomes: Sequence[Outcome | Problem], *, retried: bool) -> None:
@@ -235,10 +259,12 @@ def so_far(application: Application, plan: Plan) -> str:
 def apply_plan(plan: Plan, store: Store[Any], judge: Judge[Any], *, other_store: bool = False) -> Tally:
     """Carry out a plan where the store still holds what it held; the rest is left alone and counted."""
     check_target(plan, store, other_store=other_store)
-    return carry_out(Application(plan, store, judge), plan)
+    again = partial(check_again, plan, store, other_store=other_store)
+    return carry_out(Application(plan, store, judge, check_again=again), plan)
 
 
 def undo_plan(plan: Plan, store: Store[Any], *, other_store: bool = False) -> Tally:
     """Put back what a plan changed, where it has not changed since."""
     check_target(plan, store, undo=True, other_store=other_store)
-    return carry_out(Application(plan, store, undo=True), plan)
+    again = partial(check_again, plan, store, undo=True, other_store=other_store)
+    return carry_out(Application(plan, store, undo=True, check_again=again), plan)

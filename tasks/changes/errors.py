@@ -11,7 +11,8 @@
     │   ├── StoreUnavailable        it did not answer; trying again may help
     │   ├── ScanBroken              what a scan has read means nothing any more: it has to begin again
     │   ├── StoreDenied             it answered no: credentials, rights, or the wrong kind of thing under that name
-    │   └── StoreFailed             its client library raised what nobody foresaw
+    │   ├── StoreFailed             its client library raised what nobody foresaw
+    │   └── LookExpired             what was seen of the rest of a batch is too old to act on
     ├── ApplyStopped             1  the rest of a plan was left alone after its first change was sent
     └── RecordsUnhandled         1  everything that could be done is done, but some records could not be handled
 
@@ -102,6 +103,10 @@ class StoreDenied(StoreError):
 
 class StoreFailed(StoreError):
     """The store's client library raised what nobody foresaw; the message has its words, the log its traceback."""
+
+
+class LookExpired(StoreError):
+    """What was seen of the rest of a batch is too old to act on: it was left alone, and is to be looked at again."""
 
 
 class ApplyStopped(StewardError):

@@ -48,6 +48,13 @@ def check_target(plan: Plan, store: Store[Any], *, undo: bool = False, other_sto
         raise _reported(OtherStore(f"{reason} Nothing has changed. If this is the store that is meant: {anyway}"), plan)
 
 
+def check_again(plan: Plan, store: Store[Any], *, undo: bool = False, other_store: bool = False) -> None:
+    """Raise OtherStore where the store that answers after a break is another one, or lost what it should hold."""
+    if not other_store and (reason := objection(plan, store, undo=undo)):
+        message = f"{reason} It was replaced or emptied while it was changed: see what it holds before you go on."
+        raise OtherStore(message)
+
+
 def _reported(refusal: PlanRefused, plan: Plan) -> PlanRefused:
     refusal.report = publish(plan, stage="refused")
     return refusal

@@ -18,6 +18,7 @@ from tasks.stores.file_tree import Tree, key_of, move, split, stands
 from tasks.stores.files import Folder, unreadable
 from tasks.stores.key_ranges import WHOLE, Prefix, Range, Shard
 from tasks.stores.listing import Object, Page
+from tasks.stores.look_age import LookAge
 from tasks.stores.object_store import BATCH, Mode, ObjectStore, Results, Way, aside_of, object_of, same_content
 from tasks.stores.one_by_one import one_by_one
 from tasks.stores.quarantine import QUARANTINE
@@ -97,7 +98,14 @@ class FileObjects(ObjectStore):
         """Look at the files, and delete, move aside or put back those that look as planned."""
         with border(self.location, unforeseen):
             self._folder.check()
-            for key, result in one_by_one(images, lambda key: self._change(way, key, images[key])):
+            age = LookAge(self.location, self._looked)
+
+            def change_one(key: Key) -> Outcome | Problem:
+                if way is not Way.PUT_BACK:
+                    age.check()
+                return self._change(way, key, images[key])
+
+            for key, result in one_by_one(images, change_one):
                 yield {key: result}
 
     def _change(self, way: Way, key: Key, image: Image) -> Outcome | Problem:

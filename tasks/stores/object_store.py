@@ -11,7 +11,8 @@ from itertools import groupby
 from os import fsdecode
 from typing import Any, Final, Literal
 
-from tasks.changes.errors import SourceUnreadable, StewardError, StoreError, StoreUnavailable
+from tasks.changes.clock import elapsed
+from tasks.changes.errors import LookExpired, SourceUnreadable, StewardError, StoreError, StoreUnavailable
 from tasks.changes.protocols import Action, Image, Key, Outcome, Problem, foreseen, text_of
 from tasks.stores.key_ranges import WHOLE, Prefix, Range, Shard, folder_of, ranges_of, tidied
 from tasks.stores.listing import Object, Page, ahead, spooled
@@ -106,6 +107,7 @@ class ObjectStore(ABC):
         self._mode, self._quarantine = mode, quarantine.strip("/") + "/"
         self._ranges = ranges_of(prefixes, shard, self.listings_at_once)
         self._notice: Callable[[Page], None] = lambda _: None
+        self._looked = elapsed()
 
     @abstractmethod
     def now(self) -> datetime:
@@ -210,12 +212,15 @@ class ObjectStore(ABC):
         A StoreError has the outcomes of all that were changed before it.
         """
         results: dict[Key, Outcome | Problem] = {}
+        self._looked = elapsed()
         try:
             for way, same in groupby(actions, way_of):
                 for known in self.change(way, {one.key: fields_of(one.before or one.after) for one in same}):
                     results.update(known)
         except StewardError as error:
             failure = with_outcomes(error, results)
+            if isinstance(failure, LookExpired):
+                failure.untouched = {one.key for one in actions if one.key not in results}
             if failure is error:
                 raise
             raise failure from error

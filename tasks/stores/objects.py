@@ -9,12 +9,13 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from tasks.changes.errors import SourceUnreadable, StewardError, StoreError, StoreUnavailable
+from tasks.changes.errors import LookExpired, SourceUnreadable, StewardError, StoreError, StoreUnavailable
 from tasks.changes.protocols import Action, Identity, Image, Key, Outcome, Problem, text_of
 from tasks.stores import s3_changes
 from tasks.stores.border import border
 from tasks.stores.key_ranges import WHOLE, Prefix, Range, Shard, tidied
 from tasks.stores.listing import Object, Page
+from tasks.stores.look_age import LookAge
 from tasks.stores.object_store import BATCH, Mode, ObjectStore, Results, Way, aside_of, fields_of
 from tasks.stores.quarantine import QUARANTINE
 from tasks.stores.s3_errors import Refused
@@ -142,14 +143,14 @@ class Objects(ObjectStore):
         with ThreadPoolExecutor(AT_ONCE) as threads:  # left only when no request is under way, also by an exception
             yield from threads.map(lambda part: self._change_part(way, part, failures), parts)
         if failures:
-            raise min(failures, key=lambda failure: isinstance(failure, StoreUnavailable))
+            raise min(failures, key=_weight)
 
     def _change_part(self, way: Way, part: s3_changes.Images, failures: list[StewardError]) -> Results:
         """Change some of the objects; return all results that are known, whatever comes between."""
         results: dict[Key, Outcome | Problem] = {}
         try:
             with border(self.location, lambda _: None):
-                for known in WAYS[way](self._bucket, part):
+                for known in WAYS[way](self._bucket, part, LookAge(self.location, self._looked)):
                     results.update(known)
                     if any(isinstance(failure, Refused) for failure in failures):
                         break
@@ -163,6 +164,13 @@ class Objects(ObjectStore):
         if not self._asked:
             self._bucket.check_may_delete(key)
         self._asked = True
+
+
+def _weight(failure: StewardError) -> int:
+    """Return how much a failure of a part counts among others: the least is the one that the batch ends with."""
+    if isinstance(failure, LookExpired):
+        return 2
+    return 1 if isinstance(failure, StoreUnavailable) else 0
 
 
 def _evenly(keys: Sequence[str]) -> Iterator[Sequence[str]]:

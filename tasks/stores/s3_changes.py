@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from tasks.changes.errors import SourceUnreadable, StoreError
+from tasks.changes.errors import LookExpired, SourceUnreadable, StoreError
 from tasks.changes.protocols import Outcome, Problem
 from tasks.stores.listing import Object
+from tasks.stores.look_age import LookAge
 from tasks.stores.object_store import aside_of, object_of, same_content
 from tasks.stores.one_by_one import one_by_one
 from tasks.stores.s3_errors import Refused
@@ -20,24 +21,34 @@ from tasks.stores.s3_talk import Bucket, Results
 
 Images = Mapping[str, Mapping[str, Any]]
 GONE = (Outcome.DONE, Outcome.ALREADY)
+LARGE = 64 << 20
+"""Bytes of an object whose copy may take longer than another step."""
 
 
-def delete(bucket: Bucket, images: Images) -> Iterator[Results]:
+def delete(bucket: Bucket, images: Images, age: LookAge) -> Iterator[Results]:
     """Delete objects, a page's worth in one request."""
-    return _where_unchanged(bucket, images, bucket.remove)
+    return _where_unchanged(bucket, images, lambda etags: bucket.remove(etags, age.check), age)
 
 
-def set_aside(bucket: Bucket, images: Images) -> Iterator[Results]:
+def set_aside(bucket: Bucket, images: Images, age: LookAge) -> Iterator[Results]:
     """Copy objects into the quarantine, then delete them; whoever dies in between is followed by one who does both."""
 
+    def copy(key: str, etag: str) -> Outcome | Problem:
+        age.check()
+        copied = _copy_aside(bucket, key, etag, images[key])
+        if images[key]["size"] > LARGE:
+            age.went_on()
+        return copied
+
     def move(etags: Mapping[str, str]) -> Iterator[Results]:
-        copied, failure = _collected(one_by_one(etags, lambda key: _copy_aside(bucket, key, etags[key], images[key])))
+        copied, failure = _collected(one_by_one(etags, lambda key: copy(key, etags[key])))
         yield {key: result for key, result in copied.items() if result is not Outcome.DONE}
-        yield from _remove_copied(bucket, {key: etags[key] for key in copied if copied[key] is Outcome.DONE}, images)
+        done = {key: etags[key] for key in copied if copied[key] is Outcome.DONE}
+        yield from _remove_copied(bucket, done, images, age)
         if failure:
             raise failure
 
-    return _where_unchanged(bucket, images, move)
+    return _where_unchanged(bucket, images, move, age)
 
 
 def _copy_aside(bucket: Bucket, key: str, etag: str, image: Mapping[str, Any]) -> Outcome | Problem:
@@ -51,15 +62,15 @@ def _copy_aside(bucket: Bucket, key: str, etag: str, image: Mapping[str, Any]) -
     return Problem("it is listed, but cannot be copied: the server says that it is not there")
 
 
-def _remove_copied(bucket: Bucket, etags: Mapping[str, str], images: Images) -> Iterator[Results]:
-    """Delete what was copied; where that is refused, the copy goes again, so that there is one of each thing."""
+def _remove_copied(bucket: Bucket, etags: Mapping[str, str], images: Images, age: LookAge) -> Iterator[Results]:
+    """Delete what was copied; where that may not be, the copy goes again, so that there is one of each thing."""
     left = dict.fromkeys(etags, Outcome.CONFLICT)
     try:
-        for removed in bucket.remove(etags):
+        for removed in bucket.remove(etags, age.check):
             stay = {key: result for key, result in removed.items() if result not in GONE}
             yield removed | _take_back(bucket, stay, images)
             left = {key: result for key, result in left.items() if key not in removed}
-    except Refused:
+    except (Refused, LookExpired):
         _take_back(bucket, left, images)
         raise
 
@@ -89,10 +100,10 @@ def _collected(results: Iterator[tuple[str, Outcome | Problem]]) -> tuple[Result
 
 
 def _where_unchanged(
-    bucket: Bucket, images: Images, act: Callable[[Mapping[str, str]], Iterator[Results]]
+    bucket: Bucket, images: Images, act: Callable[[Mapping[str, str]], Iterator[Results]], age: LookAge
 ) -> Iterator[Results]:
     """Act on those that still look as planned, given with their etags, right after each look."""
-    for looked in look(bucket, images):
+    for looked in look(bucket, images, age.check):
         as_planned = {
             key: found.etag
             for key, found in looked.items()
@@ -108,13 +119,13 @@ def _unlike_planned(found: Looked) -> Outcome | Problem:
     return Outcome.ALREADY if found is None else Outcome.CONFLICT
 
 
-def purge(bucket: Bucket, images: Images) -> Iterator[Results]:
+def purge(bucket: Bucket, images: Images, age: LookAge) -> Iterator[Results]:
     """Delete objects with all their versions, also where a run before this one got no further than the newest.
 
     Where something else was uploaded since the plan was made, all versions stay.
     """
     gone: Results = {}
-    for part in delete(bucket, images):
+    for part in delete(bucket, images, age):
         gone |= {key: result for key, result in part.items() if result in GONE}
         yield {key: result for key, result in part.items() if result not in GONE}
     own: dict[str, list[Version]] = {}
@@ -159,8 +170,8 @@ def _came_later(versions: Sequence[Version], planned: Object) -> bool:
     return any(at > planned.modified or (place == 0 and at == planned.modified) for place, at in others)
 
 
-def put_back(bucket: Bucket, images: Images) -> Iterator[Results]:
-    """Copy objects out of the quarantine to where nothing is now, then delete what was there."""
+def put_back(bucket: Bucket, images: Images, _age: LookAge) -> Iterator[Results]:
+    """Copy objects out of the quarantine to where nothing is now, then delete what was there; no look is needed."""
     asides = {key: aside_of(key, image) for key, image in images.items()}
     now: dict[str, Looked] = {}
     for part in (*look(bucket, asides), *look(bucket, asides.values())):

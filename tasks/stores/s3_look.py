@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
 from tasks.changes.errors import SourceUnreadable
@@ -22,21 +22,24 @@ SAFE: Final = dict.fromkeys(range(0xD800, 0xE000), 0xD7FF) | {0xFFFE: 0xFFFD, 0x
 """For characters that no page can carry, the last before them that it can."""
 
 
-def look(bucket: Bucket, keys: Collection[str]) -> Iterator[dict[str, Looked]]:
+def look(
+    bucket: Bucket, keys: Collection[str], check: Callable[[], None] = lambda: None
+) -> Iterator[dict[str, Looked]]:
     """Yield what is under each key now, None where nothing is: a part of the keys with every page.
 
-    A key is only taken for absent where a page has passed it by, in whichever order the server lists. One of which a
-    page cannot be read is a Problem.
+    `check` is called before each request. A key is only taken for absent where a page has passed it by, in whichever
+    order the server lists. One of which a page cannot be read is a Problem.
     """
     left = sorted(set(keys))
     worth = True
     while left and worth:
+        check()
         settled = _page(bucket, left)
         yield settled
         worth = len(settled) >= min(WORTH, len(left))
         left = [key for key in left if key not in settled]
     if left:
-        yield _single(bucket, left)
+        yield _single(bucket, left, check)
 
 
 def _page(bucket: Bucket, left: list[str]) -> dict[str, Looked]:
@@ -56,10 +59,11 @@ def _page(bucket: Bucket, left: list[str]) -> dict[str, Looked]:
     return settled
 
 
-def _single(bucket: Bucket, keys: list[str]) -> dict[str, Looked]:
+def _single(bucket: Bucket, keys: list[str], check: Callable[[], None]) -> dict[str, Looked]:
     """Look at keys one by one; raise SourceUnreadable where none of the first few can be looked at."""
     found: dict[str, Looked] = {}
     for key in keys:
+        check()
         try:
             found[key] = bucket.stands(key)
         except SourceUnreadable as error:

@@ -207,15 +207,16 @@ class Bucket:
         except StoreDenied:  # it may: the condition does not hold, or is not offered
             return
 
-    def remove(self, objects: Mapping[str, str]) -> Iterator[Results]:
+    def remove(self, objects: Mapping[str, str], check: Callable[[], None] = lambda: None) -> Iterator[Results]:
         """Delete at most 1000 objects, given with their etags, in one request; yield results as they are known.
 
-        Where the server looks at etags, one that was written anew since it was listed stays, a CONFLICT.
+        Where the server looks at etags, one that was written anew since it was listed stays, a CONFLICT. `check` is
+        called before each request, and keeps it from being sent by an exception.
         """
         named = [Guarded(key, etag=etag) for key, etag in objects.items() if not NOT_XML.search(key)]
-        yield from self._delete(named, DELETE)
+        yield from self._delete(named, DELETE, check)
         odd = [DeleteObject(key) for key in objects if NOT_XML.search(key)]
-        yield from self._delete_one_by_one(odd, DELETE)
+        yield from self._delete_one_by_one(odd, DELETE, check)
 
     def remove_versions(self, versions: Sequence[Version]) -> Iterator[Results]:
         """Delete versions; yield results by the keys of objects, which say DONE where one was deleted."""
@@ -223,20 +224,25 @@ class Bucket:
         yield from self._delete([one for one in objects if not NOT_XML.search(one.name)], DELETE_VERSION)
         yield from self._delete_one_by_one([one for one in objects if NOT_XML.search(one.name)], DELETE_VERSION)
 
-    def _delete(self, objects: Sequence[DeleteObject], right: str) -> Iterator[Results]:
+    def _delete(
+        self, objects: Sequence[DeleteObject], right: str, check: Callable[[], None] = lambda: None
+    ) -> Iterator[Results]:
         for at in range(0, len(objects), PAGE):
             part = objects[at : at + PAGE]
             if self._in_bulk:
                 try:
-                    yield from self._delete_in_bulk(part, right)
+                    yield from self._delete_in_bulk(part, right, check)
                     continue
                 except NotOffered:
                     self._in_bulk = False
-            yield from self._delete_one_by_one(part, right)
+            yield from self._delete_one_by_one(part, right, check)
 
-    def _delete_in_bulk(self, objects: Sequence[DeleteObject], right: str) -> Iterator[Results]:
+    def _delete_in_bulk(
+        self, objects: Sequence[DeleteObject], right: str, check: Callable[[], None]
+    ) -> Iterator[Results]:
         """Delete objects in one request; those for which the server is busy are tried again without the others."""
         names = {one.name for one in objects}
+        check()
         errors = self._errors_of(objects, right)
         busy = {name for name, error in errors.items() if is_busy(error.code)}
         if len(busy) == len(names) > 1:
@@ -245,6 +251,7 @@ class Bucket:
         yield self._results(names - busy, errors, right)
         for pause in PAUSES if busy else ():
             time.sleep(pause)
+            check()
             names = busy
             errors = self._errors_of([one for one in objects if one.name in names], right)
             busy = {name for name, error in errors.items() if is_busy(error.code)}
@@ -278,8 +285,11 @@ class Bucket:
             for name in names
         }
 
-    def _delete_one_by_one(self, objects: Sequence[DeleteObject], right: str) -> Iterator[Results]:
+    def _delete_one_by_one(
+        self, objects: Sequence[DeleteObject], right: str, check: Callable[[], None] = lambda: None
+    ) -> Iterator[Results]:
         def delete(one: DeleteObject) -> Outcome | Problem:
+            check()
             return self._one(lambda: self._client.remove_object(self.name, one.name, one.version_id), right)
 
         return ({one.name: result} for one, result in one_by_one(objects, delete))

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Sequence
 
 import pytest
+from redis import Redis
 
 from flows.apply import apply
+from flows.undo import undo
 from sandbox.chaos import ChaosProxy
 from tasks.changes.apply import apply_segment
 from tasks.changes.errors import ApplyStopped, BadInput, PlanRefused, SourceUnreadable, StoreUnavailable
@@ -113,6 +115,25 @@ def test_b1_a_failure_before_the_first_change_says_that_nothing_has_changed(
     assert refused.value.report
     assert (refused.value.report.applied, refused.value.report.stage) == (0, "refused")
     assert len(datashare.tasks) == 4
+
+
+def test_a_store_that_is_emptied_while_an_undo_is_cut_off_is_not_filled_any_further(
+    datashare: Datashare, redis_client: Redis, before_batch: Callable[..., None]
+) -> None:
+    datashare.present(3 * BATCH)
+    datashare.gone(3 * BATCH)
+    plan = datashare.clean().plan
+
+    def empty() -> None:
+        redis_client.delete(datashare.key)
+        message = "the server is started again"
+        raise StoreUnavailable(message)
+
+    before_batch(2, empty)
+    with pytest.raises(ApplyStopped, match=r"holds 0 records, less than half .* replaced or emptied") as stopped:
+        undo(plan, datashare.credentials)
+    assert f"{BATCH:,} of {3 * BATCH:,} changes were made before that" in str(stopped.value)
+    assert not redis_client.exists(datashare.key)
 
 
 def test_a_server_that_is_down_from_the_start_is_said_to_be(datashare: Datashare, proxy: ChaosProxy) -> None:

@@ -152,9 +152,9 @@ def test_what_is_written_between_our_look_and_the_deletion_stays(
     plan = toys.plan(in_bucket.store(mode), everything)
     remove = Bucket.remove
 
-    def meddling(self: Bucket, objects: Any) -> Any:
+    def meddling(self: Bucket, *args: Any) -> Any:
         in_bucket[keys[7]] = b"new content"
-        return remove(self, objects)
+        return remove(self, *args)
 
     monkeypatch.setattr(Bucket, "remove", meddling)
     tally = toys.apply(plan, in_bucket.store(mode))
@@ -543,9 +543,9 @@ def test_a_deletion_whose_request_or_answer_is_lost_is_looked_at_again(
     store = in_bucket.store(bucket=in_bucket.bucket(chaos.port, retries=False))
     application, remove = Application(plan, store), Bucket.remove
 
-    def cutting(self: Bucket, objects: Any) -> Any:
+    def cutting(self: Bucket, *args: Any) -> Any:
         setattr(chaos, way, 100)
-        return remove(self, objects)
+        return remove(self, *args)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Bucket, "remove", cutting)
