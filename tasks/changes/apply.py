@@ -258,7 +258,7 @@ def so_far(application: Application, plan: Plan) -> str:
 
 def apply_plan(plan: Plan, store: Store[Any], judge: Judge[Any], *, other_store: bool = False) -> Tally:
     """Carry out a plan where the store still holds what it held; the rest is left alone and counted."""
-    check_target(plan, store, other_store=other_store)
+    check_target(plan, store, judge, other_store=other_store)
     again = partial(check_again, plan, store, other_store=other_store)
     return carry_out(Application(plan, store, judge, check_again=again), plan)
 

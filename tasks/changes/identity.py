@@ -15,7 +15,7 @@ from tasks.changes.errors import OtherStore, PlanDamaged, PlanRefused
 from tasks.changes.next_steps import command
 from tasks.changes.plan import Plan
 from tasks.changes.plan_file import action_of
-from tasks.changes.protocols import Action, Identified, Identity, Outcome, Previews, Store
+from tasks.changes.protocols import Action, Identified, Identity, Judge, Outcome, Previews, ReadsSources, Store
 from tasks.changes.report import publish
 
 SAMPLE: Final = 20
@@ -31,10 +31,18 @@ class Seen(NamedTuple):
     outcome: Outcome | None
 
 
-def check_target(plan: Plan, store: Store[Any], *, undo: bool = False, other_store: bool = False) -> None:
+def check_target(
+    plan: Plan,
+    store: Store[Any],
+    judge: Judge[Any] | None = None,
+    *,
+    undo: bool = False,
+    other_store: bool = False,
+) -> None:
     """Raise PlanRefused right before the first change, if the plan's file or its store is not what it was.
 
-    OtherStore where the store is another, or holds less than half of what it should, unless `other_store`.
+    OtherStore where the store is another, or holds less than half of what it should, or where the judge reads
+    elsewhere, unless `other_store`.
     """
     if not plan.counts.planned:
         return
@@ -43,9 +51,19 @@ def check_target(plan: Plan, store: Store[Any], *, undo: bool = False, other_sto
     except PlanDamaged as error:
         message = f"{error} It was replaced or altered while this run waited, and nothing has changed."
         raise _reported(PlanRefused(message), plan) from error
-    if not other_store and (reason := objection(plan, store, undo=undo)):
+    if not other_store and (reason := _elsewhere(plan, judge) or objection(plan, store, undo=undo)):
         anyway = command("undo" if undo else "apply", plan.name, "STORE", "--other-store")
         raise _reported(OtherStore(f"{reason} Nothing has changed. If this is the store that is meant: {anyway}"), plan)
+
+
+def _elsewhere(plan: Plan, judge: Judge[Any] | None) -> str | None:
+    """Return which sources of the plan a judge does not read: what they would say, it cannot know."""
+    if not isinstance(judge, ReadsSources):
+        return None
+    missing = sorted(set(plan.header.sources) - set(judge.sources))
+    if not missing:
+        return None
+    return f"The plan was made by what {', '.join(missing)} says, and this run asks {', '.join(judge.sources)} instead."
 
 
 def check_again(plan: Plan, store: Store[Any], *, undo: bool = False, other_store: bool = False) -> None:

@@ -39,6 +39,7 @@ from tasks.changes.protocols import (
     Keep,
     Key,
     Problem,
+    ReadsSources,
     Remarks,
     Remove,
     Replace,
@@ -201,6 +202,7 @@ def _write_plan(store: Store[V], judge: Judge[V], plans: PlanStore, job: str, pa
         parameters=dict(parameters),
         created=created.isoformat(timespec="seconds"),
         identity=store.identity() if isinstance(store, Identified) else Identity(),
+        sources=list(judge.sources) if isinstance(judge, ReadsSources) else [],
     )
     partial = plans.new_path(job)
     with plans.with_room():

@@ -47,6 +47,8 @@ class Header(BaseModel):
     created: str
     identity: Identity = Identity()
     """How the store's server can be recognised; a plan from before that was kept has an empty one."""
+    sources: list[str] = []
+    """What else the judge read, such as the databases whose rows reference objects; by address, without secrets."""
 
 
 class Group(BaseModel):

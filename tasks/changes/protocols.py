@@ -179,6 +179,15 @@ class Previews(Protocol):
 
 
 @runtime_checkable
+class ReadsSources(Protocol):
+    """A judge that reads what the store itself does not tell, again before each batch."""
+
+    @property
+    def sources(self) -> Sequence[str]:
+        """Return where it reads, by address and without secrets: a plan is only applied by one that reads there."""
+
+
+@runtime_checkable
 class WorksAhead(Protocol):
     """A store that works on a batch while its caller gets the next one ready."""
 

@@ -75,6 +75,11 @@ class Unreferenced:
         self._going = 0
 
     @property
+    def sources(self) -> Sequence[str]:
+        """Return the databases whose rows are read."""
+        return self._references.names
+
+    @property
     def _known(self) -> Known:
         if self._read is None:
             self._read = self._references.read()

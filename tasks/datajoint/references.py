@@ -56,6 +56,8 @@ class References:
 
     def __init__(self, sources: Sequence[Source], grammar: Grammar) -> None:
         self._sources, self._grammar = sources, grammar
+        self.names = sorted({source.name for source in sources})
+        """Where the references are read, by address."""
 
     def read(self) -> Known:
         """Read all references; each takes 8 bytes of memory.

@@ -24,6 +24,11 @@ class Waiting:
         self._inside = len(quarantine) + 1
         self._past_grace, self._unreferenced = past_grace, unreferenced
 
+    @property
+    def sources(self) -> Sequence[str]:
+        """Return the databases whose rows are read."""
+        return self._unreferenced.sources
+
     def __call__(self, key: Key, value: Object) -> Verdict:
         """Judge one object by its key, QUARANTINE/TIME/KEY, and by when it was moved there."""
         waits = self._past_grace(key, value)

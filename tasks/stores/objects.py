@@ -126,8 +126,18 @@ class Objects(ObjectStore):
             )
 
         with border(self.location, lambda _: None):
-            for page in self._bucket.pages(keys.prefix):
+            listed = keys.prefix
+            if self._tidies(keys.prefix, tidy):
+                listed = tidy
+            for page in self._bucket.pages(listed):
                 yield [record for record in page if is_ours(record[0])]
+
+    def _tidies(self, prefix: str, tidy: str) -> bool:
+        """Whether the server lists nothing under a prefix, and yet finds by it what it lists without the slashes."""
+        if any(self._bucket.pages(prefix, most=1)):
+            return False
+        first = next((key for page in self._bucket.pages(tidy, most=1) for key, _ in page), None)
+        return first is not None and self._bucket.is_there(prefix + first.removeprefix(tidy))
 
     def begin(self, actions: Sequence[Action]) -> Callable[[], list[Outcome | Problem]]:
         """Begin to apply a batch; calling the result waits for the outcomes."""

@@ -19,7 +19,7 @@ from minio.commonconfig import CopySource
 from minio.deleteobjects import DeleteError, DeleteObject
 from minio.error import S3Error
 
-from tasks.changes.errors import SourceUnreadable, StoreDenied, StoreError, StoreFailed
+from tasks.changes.errors import SourceUnreadable, StoreDenied, StoreError, StoreFailed, StoreUnavailable
 from tasks.changes.protocols import Outcome, Problem
 from tasks.stores.key_ranges import folder_of
 from tasks.stores.listing import ListingBroken, Object
@@ -158,6 +158,17 @@ class Bucket:
                 raise
             message = f"The listing of {self.location} cannot be continued. {error}"
             raise ListingBroken(message) from error
+
+    def is_there(self, key: str) -> bool:
+        """Whether the server answers for a key, which need not be listed so; False too where it may not be asked."""
+        try:
+            with failures(self.location, COPY):
+                self._client.stat_object(self.name, key)
+        except StoreUnavailable:
+            raise
+        except StoreError:
+            return False
+        return True
 
     def stands(self, key: str) -> Object | None:
         """Return the object under one key: it is the first of those that begin with it.

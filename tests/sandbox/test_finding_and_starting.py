@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sandbox import KINDS, AnyKeyAccepted, ChaosProxy, Sandbox, ServerDead, ServerUnavailable, StartFailed
-from sandbox.finding import Installed, find
+from sandbox.finding import Installed, Launch, find
 from sandbox.starting import _free_ports, reap, start
 
 NOT_REAL = "#!/bin/sh\necho version 12.34.5\necho it went wrong\nexit 3\n"
@@ -101,7 +101,12 @@ def test_a_port_taken_meanwhile_is_tried_again(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_an_object_store_that_accepts_any_key_is_refused(tmp_path: Path) -> None:
-    careless = replace(KINDS["s3"], environment={})
+    strict = KINDS["s3"]
+
+    def command(launch: Launch) -> list[str]:
+        return [word for word in strict.command(launch) if not word.startswith("-s3.config=")]
+
+    careless = replace(strict, environment={}, command=command)
     found = find(careless)
     assert isinstance(found, Installed)
     with pytest.raises(AnyKeyAccepted, match="accepts a wrong secret key"):

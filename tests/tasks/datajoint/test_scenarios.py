@@ -203,6 +203,9 @@ class Toy(ObjectStore):
             yield [(key, self.world.objects[key]) for key in inside[begin : begin + 4]]
         # What the pages passed by, because others were removed or came before it, a server would not show either.
 
+    def look(self, keys: Collection[Key]) -> Mapping[Key, Object | None]:
+        return {key: self.world.objects.get(str(key)) for key in keys}
+
     def change(self, way: Way, images: Mapping[Key, dict[str, Any]]) -> Iterator[Results]:
         self.world.live(between_look_and_change=True)
         for key, image in images.items():
