@@ -142,11 +142,13 @@ class RedisHash:
         """Read all fields in replies of about 1 MiB and at most 1000 fields, so that other clients get their turn.
 
         The server works on the next reply while the caller works on the last. Raises ScanBroken where the connection
-        was lost, unless the server shows to be the same process: a cursor means nothing to another.
+        was lost, unless the server shows to be the same process: a cursor means nothing to another; and where another
+        hash took the place of this one.
         """
-        fields, page = 1, ("HSCAN", self.hash_key, b"0", "COUNT", 1)
+        seen, fields, page = 0, 1, ("HSCAN", self.hash_key, b"0", "COUNT", 1)
         with self._talk.reading() as reader:
             run_id, breaks = reader.run_id(), reader.breaks
+            first = self._length(reader)
             while True:
                 cursor, found = reader.answer(page)
                 if reader.breaks != breaks:
@@ -154,17 +156,33 @@ class RedisHash:
                     self._check_same(reader, run_id)
                 values = found[1::2]
                 if values:
+                    seen += len(values)
                     average = sum(map(len, values)) // len(values) + 1
                     fields = max(1, min(MOST_FIELDS, 4 * fields, REPLY_BYTES // average))
                 page = ("HSCAN", self.hash_key, cursor, "COUNT", fields)
                 if cursor != b"0":
                     reader.ask(page)
-                elif run_id:  # a proxy may have changed servers without a break
-                    self._check_same(reader, run_id)
+                else:
+                    self._check_whole(reader, run_id, first, seen)
                 if values:
                     yield list(zip(found[::2], values, strict=True))
                 if cursor == b"0":
                     return
+
+    def _length(self, reader: Reader) -> int:
+        return int(reader.answer(("HLEN", self.hash_key)))
+
+    def _check_whole(self, reader: Reader, run_id: bytes | None, first: int, seen: int) -> None:
+        """Raise ScanBroken where the hash was not there all along: one that was renamed seems to be at its end.
+
+        Fields come and go meanwhile, but so many were there at the beginning and at the end that half must be seen.
+        """
+        last = self._length(reader)
+        if (first and not last) or 2 * seen < min(first, last):
+            message = f"{self.location} was removed, renamed or filled anew while it was read."
+            raise ScanBroken(message)
+        if run_id:  # a proxy may have changed servers without a break
+            self._check_same(reader, run_id)
 
     def _check_same(self, reader: Reader, run_id: bytes | None) -> None:
         breaks = reader.breaks

@@ -16,6 +16,7 @@ from tasks.stores.sql_errors import Locked, RowRefused
 from tasks.stores.sql_identity import identity_of
 from tasks.stores.sql_table import Columns, columns_of
 from tasks.stores.sql_talk import Server, Talk
+from tasks.stores.sql_triggers import is_plain
 
 PAGE_BYTES: Final = 4 << 20
 FIRST_PAGE, MOST_ROWS = 100, 2000
@@ -25,7 +26,9 @@ BATCH: Final = 900
 NOW: Final = {"postgresql": "SELECT now()", "mysql": "SELECT UTC_TIMESTAMP(6)"}
 
 
-UNTAKEN: Final = Problem("the database did not take the change, and gave no reason: a trigger or rule may keep it")
+UNTAKEN: Final = Problem(
+    "the database did not take the change as planned, and gave no reason: a trigger or rule may keep or rewrite it"
+)
 LOCKED: Final = Problem("it is locked by another transaction")
 PATIENCE: Final = 10.0
 """Seconds that a run waits, in all, for rows that others keep locked; then they are left alone."""
@@ -36,6 +39,14 @@ Outcomes = dict[Key, Outcome | Problem]
 
 class Meddled(StoreError):
     """Not every row of a batch was there to be rewritten, or was; all of it was taken back."""
+
+
+class Untaken(StoreError):
+    """Rows of a batch do not hold what they were given; all of it was taken back."""
+
+    def __init__(self, keys: set[Key]) -> None:
+        super().__init__(UNTAKEN.reason)
+        self.keys = keys
 
 
 def outcome_of(action: Action, current: Image | None) -> Outcome:
@@ -75,6 +86,7 @@ class SqlRows:
         self._rows = rows if self._rowid is None else rows.add_columns(self._rowid)
         self._columns = Columns(key, changed)
         self._patience = PATIENCE
+        self._plain: bool | None = None
         self._worker = None if self.talk.dialect == "sqlite" else ThreadPoolExecutor(1)
         places = {one: place for place, one in enumerate(self._rows.selected_columns)}
         self._key_place, self._order_place = places[key], places[self._order]
@@ -153,6 +165,8 @@ class SqlRows:
         """
         outcomes: Outcomes = {}
         try:
+            if self._plain is None:
+                self._plain = is_plain(self.talk.engine.dialect, self._columns.table, self.talk.read)
             self._settle(actions, outcomes)
         except StoreError as error:
             error.outcomes = outcomes
@@ -187,11 +201,15 @@ class SqlRows:
             self._settle_unlocked(actions, outcomes)
         except RowRefused as refused:
             self._settle_halves(actions, outcomes, refused, self._settle)
+        except Untaken as untaken:
+            self._settle_others(actions, outcomes, untaken, self._settle)
 
     def _change(self, actions: Sequence[Action], outcomes: Outcomes) -> None:
         try:
             with self.talk.changing() as connection:
                 self._swap(connection, actions)
+                if not self._plain:
+                    self._check_taken(connection, actions)
         except Meddled:
             self._look_and_change(actions, outcomes)
         else:
@@ -217,6 +235,21 @@ class SqlRows:
         settle(actions[:middle], outcomes)
         settle(actions[middle:], outcomes)
 
+    def _settle_others(
+        self,
+        actions: Sequence[Action],
+        outcomes: Outcomes,
+        untaken: Untaken,
+        settle: Callable[[Sequence[Action], Outcomes], None],
+    ) -> None:
+        """Leave out the rows that do not take their change; the others go in halves, so that this comes to an end."""
+        outcomes.update(dict.fromkeys(untaken.keys, UNTAKEN))
+        others = [one for one in actions if one.key not in untaken.keys]
+        middle = len(others) // 2
+        for half in (others[:middle], others[middle:]):
+            if half:
+                settle(half, outcomes)
+
     def _settle_unlocked(self, actions: Sequence[Action], outcomes: Outcomes) -> None:
         """Rewrite what nobody else has locked, and wait for the rest while patience lasts."""
         self._skip_locked(actions, outcomes)
@@ -230,6 +263,8 @@ class SqlRows:
             self._look_and_change(actions, outcomes, skip_locked=True)
         except RowRefused as refused:
             self._settle_halves(actions, outcomes, refused, self._skip_locked)
+        except Untaken as untaken:
+            self._settle_others(actions, outcomes, untaken, self._skip_locked)
 
     def _look_and_change(self, actions: Sequence[Action], outcomes: Outcomes, *, skip_locked: bool = False) -> None:
         """Lock the rows before they are compared, so that what is seen is what is overwritten.
@@ -246,11 +281,14 @@ class SqlRows:
                 found.update(dict.fromkeys(there, LOCKED))
             wanted = [one for one in actions if found[one.key] is Outcome.DONE]
             swap = self._columns.swap_locked if skip_locked else self._columns.swap
-            if swap(connection, wanted) != len(wanted):
-                found.update(self._untaken(connection, wanted))
+            if swap(connection, wanted) != len(wanted) or not self._plain:
+                self._check_taken(connection, wanted)
         outcomes.update(found)
 
-    def _untaken(self, connection: Connection, actions: Sequence[Action]) -> Outcomes:
-        """Return which rows, though rewritten, hold what they held."""
+    def _check_taken(self, connection: Connection, actions: Sequence[Action]) -> None:
+        """Raise Untaken where rows, though rewritten, do not hold their after-images."""
+        if connection.dialect.name == "postgresql":  # a trigger may be put off until the commit
+            connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
         current = self._columns.look(connection, [one.key for one in actions])
-        return {one.key: UNTAKEN for one in actions if current.get(one.key) == columns_of(one.before)}
+        if keys := {one.key for one in actions if current.get(one.key) != columns_of(one.after)}:
+            raise Untaken(keys)

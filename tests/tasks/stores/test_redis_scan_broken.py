@@ -104,7 +104,8 @@ def test_a_server_that_changed_without_a_break_is_noticed_at_the_end(
 def test_a_cut_connection_to_the_same_server_is_read_on(proxy: ChaosProxy, planned: Planned) -> None:
     judged = []
     check_whole(planned(opened(proxy.port), *[(1_000, lambda: judged.append(proxy.drop_all()))] * 5))
-    assert (len(judged), proxy.cuts) == (5, 5)
+    assert len(judged) == 5
+    assert proxy.cuts >= 5  # and the connection that asked for the count
 
 
 def test_k2_a_user_who_may_not_ask_which_server_it_is_begins_again_after_a_cut(
@@ -115,3 +116,35 @@ def test_k2_a_user_who_may_not_ask_which_server_it_is_begins_again_after_a_cut(
     check_whole(planned(opened(proxy.port, "few:pass@"), (3_000, proxy.drop_all)))
     with pytest.raises(ScanBroken):
         planned(opened(proxy.port, "few:pass@"), *[(3_000, proxy.drop_all)] * SCANS)
+
+
+def swapping(server: OwnRedis) -> list[tuple[int, Callable[[], object]]]:
+    """Rename the hash during its scan, and fill it anew once the scan has met with nothing."""
+
+    def rename() -> None:
+        server.client.ping()  # the next page, which was asked for before, is on its way
+        server.client.rename(KEY, "away")
+
+    def fill() -> None:
+        server.client.ping()  # the page after that is empty, and the last
+        server.fill(N)
+
+    return [(1_000, rename), (1_000, fill)]
+
+
+def test_a_hash_that_is_renamed_and_filled_anew_is_read_again(server: OwnRedis, planned: Planned) -> None:
+    check_whole(planned(opened(server.port), *swapping(server)))
+
+
+@pytest.mark.parametrize("at", [1, 3_000, 7_000])
+def test_a_hash_that_is_gone_at_the_end_is_read_again(server: OwnRedis, planned: Planned, at: int) -> None:
+    assert planned(opened(server.port), (at, lambda: server.client.delete(KEY))).counts.scanned == 0
+
+
+def test_a_hash_that_others_change_meanwhile_is_read_once(server: OwnRedis, planned: Planned) -> None:
+    def churn() -> None:
+        server.client.hdel(KEY, *(b"field %d" % i for i in range(0, N, 4)))
+        server.client.hset(KEY, mapping={b"new %d" % i: b"value" for i in range(N)})  # type: ignore[misc]
+
+    seen = planned(opened(server.port), (3_000, churn)).counts.scanned
+    assert seen >= N * 3 // 4

@@ -3,7 +3,7 @@
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -442,15 +442,116 @@ TRIGGERS = {
 }
 
 
+def install(notes: Notes, statements: Sequence[str]) -> None:
+    """Run statements as they are, whatever they hold."""
+    with notes.engine.begin() as connection:
+        for statement in statements:
+            percent = "%" if notes.engine.dialect.name == "sqlite" else "%%"
+            connection.exec_driver_sql(statement.replace("%", percent))
+
+
+REWRITES = {
+    "postgresql": [
+        "CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "IF NEW.id LIKE '%3' THEN NEW.text := OLD.text; END IF; "
+        "IF NEW.id LIKE '%5' THEN NEW.text := 'theirs'; END IF; RETURN NEW; END $$",
+        "CREATE TRIGGER meddle BEFORE UPDATE ON note FOR EACH ROW EXECUTE FUNCTION meddle()",
+    ],
+    "mysql": [
+        "CREATE TRIGGER meddle BEFORE UPDATE ON note FOR EACH ROW SET NEW.text = "
+        "CASE WHEN NEW.id LIKE '%3' THEN OLD.text WHEN NEW.id LIKE '%5' THEN 'theirs' ELSE NEW.text END",
+    ],
+    "sqlite": [
+        "CREATE TRIGGER meddle AFTER UPDATE ON note WHEN NEW.id LIKE '%3' "
+        "BEGIN UPDATE note SET text = OLD.text WHERE id = NEW.id; END",
+        "CREATE TRIGGER meddle2 AFTER UPDATE ON note WHEN NEW.id LIKE '%5' "
+        "BEGIN UPDATE note SET text = 'theirs' WHERE id = NEW.id; END",
+    ],
+}
+
+
+@pytest.mark.parametrize("meddled", [[], ["011"]])
+def test_d6_rows_that_a_trigger_turns_back_or_rewrites_are_problems_and_stay_as_they_were(
+    toys: Any, store: SqlRows, notes: Notes, meddled: list[str]
+) -> None:
+    rows = {f"{i:03}": "old" for i in range(200)}
+    notes.fill(rows)
+    plan = toys.plan(store, lambda *_: Replace({"text": "new"}, "turned"))
+    notes.update(dict.fromkeys(meddled, "changed"))
+    found = notes.all()
+    install(notes, REWRITES[notes.engine.dialect.name])
+    tally = toys.apply(plan, store)
+    kept = {key for key in rows if key[-1] in "35"}
+    assert (tally.applied, tally.conflicts) == (160 - len(meddled), len(meddled))
+    assert store.apply([rewrite(key, "old", "new") for key in kept]) == [sql.UNTAKEN] * 40
+    assert notes.all() == dict.fromkeys(rows, "new") | {key: found[key] for key in [*kept, *meddled]}
+    notes.run("DROP TRIGGER meddle" + (" ON note" if notes.engine.dialect.name == "postgresql" else ""))
+    if notes.engine.dialect.name == "sqlite":
+        notes.run("DROP TRIGGER meddle2")
+    toys.undo(plan, store)
+    assert notes.all() == rows | dict.fromkeys(meddled, "changed"), "undo gives back what was done, and no more"
+
+
+@SERVERS
+def test_d6_a_row_that_a_trigger_rewrites_beside_one_that_is_locked_is_a_problem(store: SqlRows, notes: Notes) -> None:
+    notes.fill({f"00{i}": "old" for i in range(1, 6)})
+    install(notes, REWRITES[notes.engine.dialect.name])
+    with notes.engine.connect() as other:
+        other.execute(text("UPDATE note SET text = 'mine' WHERE id = '002'"))
+        outcomes = store.apply([rewrite(f"00{i}", "old", "new") for i in range(1, 6)])
+        other.rollback()
+    assert outcomes == [DONE, sql.LOCKED, sql.UNTAKEN, DONE, sql.UNTAKEN]
+    assert notes.all() == {"001": "new", "002": "old", "003": "old", "004": "new", "005": "old"}
+
+
+@pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)
+def test_d6_a_user_who_sees_no_triggers_is_not_taken_to_have_none(user: str, notes: Notes) -> None:
+    name = urlsplit(user).username
+    notes.run(f"GRANT UPDATE ON note TO {name}@'%'")
+    notes.fill({"1": "old", "3": "old", "5": "old"})
+    install(notes, REWRITES["mysql"])
+    store = opened(user)
+    assert store.apply([rewrite(key, "old", "new") for key in "135"]) == [DONE, sql.UNTAKEN, sql.UNTAKEN]
+    store.talk.engine.dispose()
+    assert notes.all() == {"1": "new", "3": "old", "5": "old"}
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_d6_what_a_rule_or_a_trigger_that_was_put_off_makes_of_a_row_is_seen(store: SqlRows, notes: Notes) -> None:
+    notes.fill({"1": "old", "3": "old"})
+    install(
+        notes,
+        [
+            "CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+            "IF NEW.id = '3' AND NEW.text = 'new' THEN "
+            "UPDATE note SET text = 'theirs' WHERE id = NEW.id; END IF; RETURN NULL; END $$",
+            "CREATE CONSTRAINT TRIGGER meddle AFTER UPDATE ON note DEFERRABLE INITIALLY DEFERRED "
+            "FOR EACH ROW EXECUTE FUNCTION meddle()",
+        ],
+    )
+    assert store.apply([rewrite("1", "old", "new"), rewrite("3", "old", "new")]) == [DONE, sql.UNTAKEN]
+    assert notes.all() == {"1": "new", "3": "old"}
+    notes.run("CREATE RULE keep AS ON UPDATE TO note WHERE OLD.id = '1' DO INSTEAD NOTHING")
+    assert store.apply([rewrite("1", "new", "newer")]) == [sql.UNTAKEN]
+
+
+def test_d6_without_triggers_nothing_is_read_back(store: SqlRows, notes: Notes) -> None:
+    notes.fill({f"{i}": "old" for i in range(9)})
+    said: list[str] = []
+    event.listen(store.talk.engine, "before_cursor_execute", lambda *args: said.append(args[2]))
+    for i in range(9):
+        assert store.apply([rewrite(f"{i}", "old", "new")]) == [DONE]
+    assert sum("count(*)" in one for one in said) == 1, "the catalog is asked once"
+    assert not [one for one in said if one.startswith("SELECT note")]
+
+
 def test_d6_rows_that_a_trigger_refuses_or_keeps_are_problems_and_the_rest_is_done(
     store: SqlRows, notes: Notes
 ) -> None:
     dialect = notes.engine.dialect.name
     rows = {f"{i:03}": "old" for i in range(200)}
     notes.fill(rows)
-    with notes.engine.begin() as connection:
-        for statement in TRIGGERS[dialect]:
-            connection.exec_driver_sql(statement.replace("%", "%%") if dialect == "postgresql" else statement)
+    install(notes, TRIGGERS[dialect])
     outcomes = dict(zip(rows, store.apply([rewrite(key, "old", "new") for key in rows]), strict=True))
     kept = {key for key in rows if key.endswith("7") and dialect != "mysql"}
     assert isinstance(refused := outcomes.pop("013"), Problem)
