@@ -39,7 +39,7 @@ def _row(what: str, value: str, paint: Paint) -> str:
 def _first_changes(report: Report, paint: Paint) -> Iterator[str]:
     yield from ("", "First changes:")
     yield from (f"  {signed(line, paint)}" for line in report.examples)
-    if more := report.planned - len(report.examples):
+    if (more := report.planned - len(report.examples)) > 0:
         yield f"  … and {more:,} more"
 
 

@@ -37,6 +37,8 @@ from tasks.changes.texts import printable
 CONFLICTS_NAMED: Final = 20
 SEGMENT: Final = 100_000
 SEGMENTS: Final = 50
+AS_BEFORE: Final = "already as before"
+"""What an undo says of a record that is as it was before the run, where an apply says that it is as planned."""
 FRESH_SECONDS: Final = 1.0
 """How long what a judge saw holds, unless its `fresh_seconds` say so; what had to wait longer is looked at again."""
 
@@ -53,6 +55,7 @@ class Tally:
     problem_count: int = 0
     problems: list[dict[str, str]] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    undo: bool = False
 
     @property
     def handled(self) -> int:
@@ -66,7 +69,7 @@ class Tally:
                 self.applied += 1
                 self.freed += action.frees
             elif outcome is Outcome.ALREADY:
-                self.kept[outcome.value] += 1
+                self.kept[AS_BEFORE if self.undo else outcome.value] += 1
             elif isinstance(outcome, Problem):
                 self.problem_count += 1
                 if self.problem_count <= PROBLEMS_KEPT:
@@ -91,7 +94,7 @@ class Application:
 
     def __init__(self, plan: Plan, store: Store[Any], judge: Judge[Any] | None = None, *, undo: bool = False) -> None:
         self.name = "undo" if undo else "apply"
-        self.tally = Tally()
+        self.tally = Tally(undo=undo)
         self.sent = False
         """Whether a change was sent to the store: from then on nobody may say that nothing has changed."""
         self.unknown = 0

@@ -58,7 +58,7 @@ class Report(BaseModel):
     """The bytes that the whole plan frees."""
     undoable: bool = Field(default=True, exclude=True)
     examples: list[str] = Field(default=[], exclude=True)
-    """The plan's first changes."""
+    """The plan's first changes, where all of it was, or would be, carried out or taken back."""
     objections: list[str] = Field(default=[], exclude=True)
     """Why a guard would refuse the plan of a dry run."""
     unmade: dict[str, int] = Field(default={}, exclude=True)
@@ -85,6 +85,7 @@ def report_of(
     if job != plan.header.job:
         counts = Counts(scanned=counts.planned, planned=counts.planned)
     foreseen = tally if dry_run else None
+    whole = foreseen is None or foreseen.applied == plan.counts.planned  # else the plan's own numbers do not fit
     kept = Counter(counts.kept) + (tally.kept if tally else Counter())
     problems = [*counts.problems, *(tally.problems if tally else [])]
     return Report(
@@ -104,10 +105,10 @@ def report_of(
         started=started.isoformat(timespec="milliseconds"),
         finished=datetime.now(UTC).isoformat(timespec="milliseconds"),
         remarks=[*counts.remarks, *(tally.remarks if tally else [])],
-        because=plan.counts.because,
+        because=plan.counts.because if whole else {},
         frees=foreseen.freed if foreseen else -plan.counts.frees if job == "undo" else plan.counts.frees,
         undoable=plan.header.undoable,
-        examples=[str(example) for example in plan.examples],
+        examples=[str(example) for example in plan.examples] if whole else [],
         objections=list(objections),
         unmade=unmade(plan, tally) if tally else {},
         stage=stage or ("planned" if foreseen else stage_of(plan, tally)),

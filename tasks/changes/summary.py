@@ -30,7 +30,7 @@ def page(plan: Plan, report: Report, title: str, store: str) -> str:
             *refusal(report),
             table(numbers(report)),
             *reasons(report),
-            *first_changes(plan),
+            *(first_changes(plan) if report.examples else []),
             *what_next(report, store),
         ]
     )
@@ -79,7 +79,7 @@ def first_changes(plan: Plan) -> list[str]:
         return []
     more = plan.counts.planned - len(plan.examples)
     lines = [line for example in plan.examples for line in _example(example)]
-    return ["**First changes**", "\n".join([*lines, *([f"- … and {more:,} more"] if more else [])])]
+    return ["**First changes**", "\n".join([*lines, *([f"- … and {more:,} more"] if more > 0 else [])])]
 
 
 def _example(example: Shown) -> Iterator[str]:
