@@ -43,8 +43,9 @@ def named(plan: str) -> list[str]:
 
 
 def refusal(report: Report) -> list[str]:
-    """Return why a guard would refuse the plan of a dry run."""
-    return [f"**A live run would be refused.** {plain(' '.join(report.objections))}"] if report.objections else []
+    """Return why a guard refused the plan, or would refuse that of a dry run."""
+    begins = "Refused." if report.stage == "refused" else "A live run would be refused."
+    return [f"**{begins}** {plain(' '.join(report.objections))}"] if report.objections else []
 
 
 def numbers(report: Report) -> list[tuple[str, str]]:

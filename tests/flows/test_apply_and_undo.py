@@ -223,6 +223,8 @@ def test_the_hash_on_the_command_line(half: Datashare, here: Here) -> None:
     done = here("steward", "undo", plan.plan, half.url, "--hash", plan.plan_hash[:8])
     assert (done.returncode, len(half.tasks)) == (2, 6)
     assert "--hash" in done.stderr
+    assert "is not 16 to 64 hex digits of the plan's hash; the 8 in its name are too few" in done.stderr
+    assert here("steward", "apply", plan.plan, half.url, "--hash", "").returncode == 2
     assert here("steward", "apply", plan.plan, half.url, "--hash", plan.plan_hash).returncode == 0
     assert len(half.tasks) == 3
 
