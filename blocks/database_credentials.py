@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, ClassVar, Self
 
 from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_validator
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine
 
 from blocks.checked_credentials import CheckedCredentials
+from blocks.database_engine import engine_for
 from blocks.database_url import FORM, Database, database_at
 from blocks.errors import UnusableCredentials, said
 
@@ -87,4 +88,4 @@ class DatabaseCredentials(CheckedCredentials, title="Database Credentials"):
         UnusableCredentials where the URL is missing.
         """
         database = self._database()
-        return create_engine(database.url, hide_parameters=True, connect_args={**database.options, **options})
+        return engine_for(database.url, {**database.options, **options})

@@ -5,6 +5,7 @@ Names are compared in lower case. What only steers a Java driver is accepted and
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -67,7 +68,7 @@ PYMYSQL_TLS: Final = {
 MYSQL_JAVA: Final = (
     *("charset", "useunicode", "characterencoding", "connectioncollation", "servertimezone", "connectiontimezone"),
     *("allowpublickeyretrieval", "autoreconnect", "rewritebatchedstatements", "zerodatetimebehavior", "sockettimeout"),
-    *("connecttimeout", "connect_timeout", "uselegacydatetimecode", "cacheprepstmts", "useserverprepstmts"),
+    *("connecttimeout", "uselegacydatetimecode", "cacheprepstmts", "useserverprepstmts"),
     "tinyint1isbit",
 )
 
@@ -92,16 +93,28 @@ def postgresql(options: Options) -> dict[str, Any]:
 def mysql(options: Options) -> dict[str, Any]:
     """Give PyMySQL's options; where nothing is said of TLS, it is used if the server has it.
 
-    Raises ValueError where the server's name is to be checked, but no file says which certificates to trust.
+    Raises ValueError where the server's name is to be checked, but no file says which certificates to trust, and where
+    `connect_timeout`, in seconds, is none.
     """
     options = {ALIASES.get(name, name): value for name, value in options.items()}
-    check_options(options, {*MYSQL, *MYSQL_TLS, *MYSQL_JAVA, "user", "password"})
+    check_options(options, {*MYSQL, *MYSQL_TLS, *MYSQL_JAVA, "connect_timeout", "user", "password"})
     given = {MYSQL[name]: value for name, value in options.items() if name in MYSQL}
     tls = _mysql_tls(options)
     if "ssl_verify_identity" in tls and "ssl_ca" not in given:  # PyMySQL would not look at the name
         message = "the URL must have ssl_ca, the file of the certificates to trust, for a server's name to be checked"
         raise ValueError(message)
-    return {"charset": "utf8mb4", "connect_timeout": 10, "read_timeout": 300, "write_timeout": 300, **given, **tls}
+    waits = {"connect_timeout": _seconds(options.get("connect_timeout")), "read_timeout": 300, "write_timeout": 300}
+    return {"charset": "utf8mb4", **waits, **given, **tls}
+
+
+def _seconds(given: str | None) -> int:
+    """Return PyMySQL's time for connecting, of which it takes a year at most."""
+    if given is None:
+        return 10
+    if not re.fullmatch(r"0*[1-9]\d{0,6}", given):
+        message = "the URL's connect_timeout must be whole seconds, such as 10"
+        raise ValueError(message)
+    return int(given)
 
 
 def _mysql_tls(options: Options) -> dict[str, Any]:

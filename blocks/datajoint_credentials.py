@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, ClassVar, Final, Literal
 
 from pydantic import ConfigDict, Field, SecretStr
-from sqlalchemy import URL, Engine, create_engine
+from sqlalchemy import URL, Engine
 
 from blocks.checked_credentials import CheckedCredentials
+from blocks.database_engine import engine_for
 from blocks.database_options import OPTIONS
 from blocks.database_url import DRIVERS, PORTS
 
@@ -98,10 +99,5 @@ class DataJointCredentials(CheckedCredentials, title="DataJoint Credentials"):
         given = OPTIONS[kind]({} if self.tls is None else {"sslmode": TLS[kind, self.tls]})
         # As bytes: PyMySQL would send Latin-1.
         secret = {"password": password.encode() if kind == "mysql" else password}
-        return create_engine(
-            url,
-            hide_parameters=True,
-            pool_pre_ping=True,
-            isolation_level="REPEATABLE READ",
-            connect_args={**given, **secret, **options},
-        )
+        given = {**given, **secret, **options}
+        return engine_for(url, given, pool_pre_ping=True, isolation_level="REPEATABLE READ")

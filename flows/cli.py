@@ -245,7 +245,7 @@ def show(report: Report, store: str, *, json: bool) -> None:
     from tasks.changes.report import headline
 
     LOG.info("%s %s", headline(report), report.plan)
-    if json and report.objections:
+    if json and report.objections and report.stage != "refused":  # the refusal says them itself
         say(f"A live run would be refused. {' '.join(report.objections)}")
     write(json_printable(report.model_dump_json()) if json else "\n".join(report_lines(report, store, paint())))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -27,14 +28,20 @@ class LogFile(logging.FileHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802  # logging names them
         """Say that the file cannot be written."""
-        if not self._told:
-            self._told = True
-            say(f"--log-file {self.baseFilename} cannot be written any more, for example because its disk is full.")
+        self._tell(sys.exception())
 
     def close(self) -> None:
         """Close the file, whose last lines may have no room."""
-        with suppress(OSError):
+        try:
             super().close()
+        except OSError as error:
+            self._tell(error)
+
+    def _tell(self, error: BaseException | None) -> None:
+        if not self._told:
+            self._told = True
+            reason = getattr(error, "strerror", None) or error
+            say(f"--log-file {self.baseFilename} cannot be written any more: {reason}.")
 
 
 def log_to(path: str, level: str) -> None:

@@ -24,6 +24,9 @@ def typed_or_held(text: str) -> str:
     if not text.startswith(VARIABLE):
         return text
     name = text.removeprefix(VARIABLE)
+    if not name:
+        message = f"{VARIABLE} names no variable; it is {VARIABLE}NAME."
+        raise BadInput(message)
     value = os.environ.get(name, "").strip()
     if not value:
         message = f"the variable {name} is not set." if name not in os.environ else f"the variable {name} is empty."

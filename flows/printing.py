@@ -25,21 +25,21 @@ def report_lines(report: Report, store: str, paint: Paint) -> Iterator[str]:
     if report.stage in ("planned", "refused") and report.examples:
         yield from _first_changes(report, paint)
     steps = next_steps(report, store)
-    if steps and report.stage != "refused":  # the refusal says itself what comes next
+    if steps and (report.stage != "refused" or len(steps.commands) > 1):  # the refusal says itself how to read the plan
         yield from ("", steps.text, *(f"  {paint(printable(command), 'bold cyan')}" for command in steps.commands))
     elif report.applied and not report.undoable:
         yield from ("", "This cannot be undone.")
 
 
 def _row(what: str, value: str, paint: Paint) -> str:
-    wrong = what.startswith(("problems", "conflicts", "would be refused")) and value != "0"
+    wrong = what.startswith(("problems", "conflicts", "would be refused", "refused")) and value != "0"
     return paint(f"  {what}  {value}", "red") if wrong else f"  {what}  {value}"
 
 
 def _first_changes(report: Report, paint: Paint) -> Iterator[str]:
     yield from ("", "First changes:")
     yield from (f"  {signed(line, paint)}" for line in report.examples)
-    if more := report.planned - len(report.examples):
+    if (more := report.planned - len(report.examples)) > 0:
         yield f"  … and {more:,} more"
 
 

@@ -27,7 +27,7 @@ def undo(
     plans: Plans = None,
 ) -> Report:
     """Put back what a run changed, where it has not changed since."""
-    opened = open_plan(plan, plans, hash)
+    opened = open_plan(plan, plans, hash, undo=True)
     check_undoable(opened)
     target = store_of(opened.header, given_for(opened.header, store))
     check_store(opened, target)

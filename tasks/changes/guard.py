@@ -24,13 +24,20 @@ GROUPS_NAMED: Final = 3
 
 def objections(plan: Plan, judge: Judge[Any] | None, max_fraction: float, max_changes: int | None) -> Iterator[str]:
     """Return everything that speaks against a plan; one that changes nothing is never too large, but may be doubted."""
-    counts = plan.counts
+    yield from _beyond_limits(plan.counts, max_fraction, max_changes)
+    yield from _doubts(plan.counts, judge)
+
+
+def _beyond_limits(counts: Counts, max_fraction: float, max_changes: int | None) -> Iterator[str]:
     if max_changes is not None and counts.planned > max_changes:
         yield f"The plan has {counts.planned:,} changes, more than the {max_changes:,} allowed (--max-changes)."
     whole = Group(planned=counts.planned, population=counts.population)
     if _exceeds(whole, max_fraction):
         yield _too_much(whole, "", max_fraction)
     yield from _groups_exceeding(counts, whole, max_fraction)
+
+
+def _doubts(counts: Counts, judge: Judge[Any] | None) -> Iterator[str]:
     if isinstance(judge, Doubts) and (doubt := judge.doubt(counts)):
         yield doubt
 
@@ -71,7 +78,8 @@ def guard(
     if reasons and not dry_run:
         message = f"{' '.join(reasons)} Nothing has changed. Read the plan: {command('plan show', plan.name)}"
         refusal = PlanRefused(message)
-        refusal.report = publish(plan, stage="refused")
+        doubted = any(_doubts(plan.counts, judge))
+        refusal.report = publish(plan, stage="refused", objections=reasons, doubted=doubted)
         raise refusal
     return reasons
 

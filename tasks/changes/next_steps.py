@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from tasks.changes.plan_store import default_folder
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 Stage = Literal["planned", "refused", "begun", "stopped", "done"]
 """How far a run is: its plan is made, or refused by a guard; its changes have begun, stopped half-way, or are made."""
+
+IF_RIGHT: Final = "Read the plan, and only if it is right, carry it out, exactly as it is:"
 
 
 class Steps(NamedTuple):
@@ -48,15 +50,17 @@ def next_steps(report: Report, store: str = "STORE") -> Steps | None:
     show = command("plan show", report.plan)
     finish = command("undo" if report.job == "undo" else "apply", report.plan, store)
     undo = [command("undo", report.plan, store)] if report.undoable and report.job != "undo" else []
+    both = [show, finish]
     or_back = ", or take it back:" if undo else ":"
     if not report.planned:
         return None
     match report.stage:
         case "planned":
-            then = "only if it is right, carry it out" if report.objections else "then carry it out"
-            return Steps(f"Read the plan, {then}, exactly as it is:", [show, finish])
-        case "refused":
-            return Steps("Read the plan:", [show])
+            return Steps(IF_RIGHT if report.objections else "Read the plan, then carry it out, exactly as it is:", both)
+        case "refused":  # `apply` has no limits unless given, but a judge that doubts
+            return (
+                Steps(IF_RIGHT, both) if report.objections and not report.doubted else Steps("Read the plan:", [show])
+            )
         case "begun":
             return Steps(f"If this run ends early, what it did stands. Do the rest{or_back}", [finish, *undo])
         case "stopped":  # also where none is counted: of a batch that broke, some may be done

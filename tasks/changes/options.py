@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WithJsonSchema, WrapValidator
+from pydantic import AfterValidator, Field, ValidationError, ValidatorFunctionWrapHandler, WithJsonSchema, WrapValidator
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,21 @@ Plans = Annotated[
         "Without it: $STEWARD_PLANS, or steward/plans in the user's data folder."
     ),
 ]
+HASH = r"^[0-9a-fA-F]{16,64}$"
+
+
+def check_hash(value: str | None) -> str | None:
+    """Return what was given if it is a plan's hash, or enough of one; raises ValueError."""
+    if value is not None and not re.fullmatch(HASH, value):
+        message = f"{value!r} is not 16 to 64 hex digits of the plan's hash; the 8 in its name are too few"
+        raise ValueError(message)
+    return value
+
+
 PlanHash = Annotated[
     str | None,
-    Field(pattern=r"^[0-9a-fA-F]{16,64}$"),
+    AfterValidator(check_hash),
+    WithJsonSchema({"anyOf": [{"type": "string", "pattern": HASH}, {"type": "null"}]}),
     Described("Refuse the plan unless this is its hash (a report's plan_hash), or the hash's first 16 digits or more."),
 ]
 OtherStore = Annotated[

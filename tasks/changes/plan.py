@@ -104,19 +104,20 @@ class Plan:
         """Give the first `n` actions."""
         return list(islice(chain.from_iterable(self.batches(n or 1)), n))
 
-    def with_examples(self) -> Plan:
-        """Return the plan with its first changes read."""
-        return replace(self, examples=[shown(action) for action in self.first(EXAMPLES)])
+    def with_examples(self, *, undo: bool = False) -> Plan:
+        """Return the plan with its first changes read, for an undo as it makes them."""
+        first = self.first(EXAMPLES)
+        return replace(self, examples=[shown(action.inverse() if undo else action) for action in first])
 
 
-def open_plan(plan: str, plans: str | None = None, wanted: str | None = None) -> Plan:
-    """Open a sealed plan by path or name; see `open_file`."""
+def open_plan(plan: str, plans: str | None = None, wanted: str | None = None, *, undo: bool = False) -> Plan:
+    """Open a sealed plan by path or name, to carry it out or to undo it; see `open_file`."""
     file = open_file(plan, plans, wanted)
-    return _plan_of(file, plan if plan.startswith(BLOCK) else str(file.path))
+    return _plan_of(file, plan if plan.startswith(BLOCK) else str(file.path), undo=undo)
 
 
-def _plan_of(file: SealedFile, name: str) -> Plan:
-    return Plan(file.path, name, file.header, file.counts, file.hash, file=file).with_examples()
+def _plan_of(file: SealedFile, name: str, *, undo: bool = False) -> Plan:
+    return Plan(file.path, name, file.header, file.counts, file.hash, file=file).with_examples(undo=undo)
 
 
 def check_store(plan: Plan, store: Store[Any]) -> None:

@@ -37,13 +37,18 @@ class PlanStore:
     block: str = ""
 
     @classmethod
-    def at(cls, plans: str | None) -> PlanStore:
-        """Open the store that an option or parameter names, making its folder (mode 0700) where it is missing."""
+    def at(cls, plans: str | None, *, reading: bool = False) -> PlanStore:
+        """Open the store that an option or parameter names.
+
+        Its folder is made (mode 0700) where it is missing; for `reading` none is needed.
+        """
         if plans and plans.startswith(BLOCK):
             folder = Path(tempfile.mkdtemp(prefix="steward-plans-"))
             atexit.register(shutil.rmtree, folder, ignore_errors=True)  # plans are confidential: the block keeps them
             return cls(folder, plans.removeprefix(BLOCK))
         folder = Path(plans).expanduser() if plans else default_folder()
+        if reading:
+            return cls(folder)
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:

@@ -58,9 +58,11 @@ class Report(BaseModel):
     """The bytes that the whole plan frees."""
     undoable: bool = Field(default=True, exclude=True)
     examples: list[str] = Field(default=[], exclude=True)
-    """The plan's first changes."""
+    """The plan's first changes, where all of it was, or would be, carried out or taken back."""
     objections: list[str] = Field(default=[], exclude=True)
-    """Why a guard would refuse the plan of a dry run."""
+    """Why a guard refuses the plan, or would refuse that of a dry run."""
+    doubted: bool = Field(default=False, exclude=True)
+    """Whether a judge is among those who refuse it: no larger limit helps against that."""
     unmade: dict[str, int] = Field(default={}, exclude=True)
     """What became of the planned changes that were not made, in numbers that add up."""
     stage: Stage = Field(default="done", exclude=True)
@@ -75,6 +77,7 @@ def report_of(
     dry_run: bool,
     stage: Stage | None = None,
     objections: Sequence[str] = (),
+    doubted: bool = False,
 ) -> Report:
     """Write the report of a run that made or took a plan, and applied it if there is a tally.
 
@@ -85,6 +88,7 @@ def report_of(
     if job != plan.header.job:
         counts = Counts(scanned=counts.planned, planned=counts.planned)
     foreseen = tally if dry_run else None
+    whole = foreseen is None or foreseen.applied == plan.counts.planned  # else the plan's own numbers do not fit
     kept = Counter(counts.kept) + (tally.kept if tally else Counter())
     problems = [*counts.problems, *(tally.problems if tally else [])]
     return Report(
@@ -104,11 +108,12 @@ def report_of(
         started=started.isoformat(timespec="milliseconds"),
         finished=datetime.now(UTC).isoformat(timespec="milliseconds"),
         remarks=[*counts.remarks, *(tally.remarks if tally else [])],
-        because=plan.counts.because,
+        because=plan.counts.because if whole else {},
         frees=foreseen.freed if foreseen else -plan.counts.frees if job == "undo" else plan.counts.frees,
         undoable=plan.header.undoable,
-        examples=[str(example) for example in plan.examples],
+        examples=[str(example) for example in plan.examples] if whole else [],
         objections=list(objections),
+        doubted=doubted,
         unmade=unmade(plan, tally) if tally else {},
         stage=stage or ("planned" if foreseen else stage_of(plan, tally)),
     )
@@ -173,7 +178,7 @@ def rows(report: Report) -> list[tuple[str, str]]:
         ("seconds", f"{seconds(report):.1f}"),
         ("plan", report.plan),
         *(("remark", remark) for remark in report.remarks),
-        *(("would be refused", reason) for reason in report.objections),
+        *(("refused" if report.stage == "refused" else "would be refused", reason) for reason in report.objections),
     ]
     return [(printable(what), printable(value)) for what, value in found]
 
@@ -205,25 +210,35 @@ def seconds(report: Report) -> float:
 
 
 def report_now(
-    plan: Plan, tally: Tally | None = None, stage: Stage | None = None, objections: Sequence[str] = ()
+    plan: Plan,
+    tally: Tally | None = None,
+    stage: Stage | None = None,
+    objections: Sequence[str] = (),
+    *,
+    doubted: bool = False,
 ) -> Report:
     """Write the running flow's report, as far as it is."""
     context = FlowRunContext.get()
     started = context.start_time if context else datetime.fromisoformat(plan.header.created)
     job = flow_run.flow_name or plan.header.job
     dry_run = bool(flow_run.parameters.get("dry_run", False))
-    return report_of(plan, tally, job, started, dry_run=dry_run, stage=stage, objections=objections)
+    return report_of(plan, tally, job, started, dry_run=dry_run, stage=stage, objections=objections, doubted=doubted)
 
 
 def publish(
-    plan: Plan, tally: Tally | None = None, *, stage: Stage | None = None, objections: Sequence[str] = ()
+    plan: Plan,
+    tally: Tally | None = None,
+    *,
+    stage: Stage | None = None,
+    objections: Sequence[str] = (),
+    doubted: bool = False,
 ) -> Report:
     """Write the running flow's report and show it: in the log, on the run's page, and as an event.
 
     A page that cannot be written, as where the Prefect server is gone, takes nothing from what the run did: it is a
     warning in the log, which has the report as well.
     """
-    report = report_now(plan, tally, stage, objections)
+    report = report_now(plan, tally, stage, objections, doubted=doubted)
     if FlowRunContext.get():
         log = get_run_logger()
         log.info("%s Plan: %s", headline(report), report.plan, extra={"reported": report})

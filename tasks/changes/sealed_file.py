@@ -104,7 +104,7 @@ class SealedFile:
             if first["format"] == FORMAT:
                 Header.model_validate(first)
         except (*TORN, ValidationError) as error:
-            message = f"{self.path} is not a plan file, or its beginning is torn: {type(error).__name__}."
+            message = f"{self.path} is not a plan file, or its beginning is torn."
             raise PlanDamaged(message) from error
         if first["format"] != FORMAT:
             message = (
@@ -176,7 +176,7 @@ def open_file(plan: str, plans: str | None = None, wanted: str | None = None) ->
 
     Raises PlanDamaged where it is missing, torn or altered, or another than its name or the hash `wanted` says.
     """
-    file = SealedFile(PlanStore.at(plans).fetch(plan))
+    file = SealedFile(PlanStore.at(plans, reading=True).fetch(plan))
     check_name(file)
     if wanted is not None:
         check_hash(file, wanted)

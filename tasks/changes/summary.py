@@ -30,7 +30,7 @@ def page(plan: Plan, report: Report, title: str, store: str) -> str:
             *refusal(report),
             table(numbers(report)),
             *reasons(report),
-            *first_changes(plan),
+            *(first_changes(plan) if report.examples else []),
             *what_next(report, store),
         ]
     )
@@ -43,8 +43,9 @@ def named(plan: str) -> list[str]:
 
 
 def refusal(report: Report) -> list[str]:
-    """Return why a guard would refuse the plan of a dry run."""
-    return [f"**A live run would be refused.** {plain(' '.join(report.objections))}"] if report.objections else []
+    """Return why a guard refused the plan, or would refuse that of a dry run."""
+    begins = "Refused." if report.stage == "refused" else "A live run would be refused."
+    return [f"**{begins}** {plain(' '.join(report.objections))}"] if report.objections else []
 
 
 def numbers(report: Report) -> list[tuple[str, str]]:
@@ -79,7 +80,7 @@ def first_changes(plan: Plan) -> list[str]:
         return []
     more = plan.counts.planned - len(plan.examples)
     lines = [line for example in plan.examples for line in _example(example)]
-    return ["**First changes**", "\n".join([*lines, *([f"- … and {more:,} more"] if more else [])])]
+    return ["**First changes**", "\n".join([*lines, *([f"- … and {more:,} more"] if more > 0 else [])])]
 
 
 def _example(example: Shown) -> Iterator[str]:

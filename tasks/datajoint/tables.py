@@ -38,8 +38,11 @@ def from_environment(value: object) -> object:
     if not isinstance(value, str) or not value.startswith("env:"):
         return value
     name = value.removeprefix("env:")
+    if not name:
+        message = "env: names no variable"
+        raise ValueError(message)
     if not os.environ.get(name):
-        message = f"the variable {name} is not set"
+        message = f"the variable {name} is {'empty' if name in os.environ else 'not set'}"
         raise ValueError(message)
     return os.environ[name]
 

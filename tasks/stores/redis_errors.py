@@ -11,6 +11,7 @@ from redis.exceptions import (
     BusyLoadingError,
     ClusterDownError,
     ConnectionError,  # noqa: A004  # redis-py's own name
+    InvalidResponse,
     MasterDownError,
     MovedError,
     NoPermissionError,
@@ -47,6 +48,8 @@ def meaning(location: str, error: Exception) -> StewardError | None:
     if isinstance(error, ClusterDownError):
         words = f"is a node of a Redis Cluster that is not whole: {said(error)}. Run the command again."
         return StoreUnavailable(f"{location} {words}")
+    if isinstance(error, InvalidResponse):
+        return StoreDenied(f"{location}: what answers there is no Redis. Correct the address.")
     if isinstance(error, TRANSIENT) or TRANSIENT_CODES.match(str(error)):
         return StoreUnavailable(f"{location} does not answer: {said(error)}. Run the command again.")
     if isinstance(error, MovedError | AskError):

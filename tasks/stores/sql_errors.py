@@ -8,6 +8,7 @@ from typing import Final
 
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
+from blocks.database_engine import NoGreeting
 from tasks.changes.errors import BadInput, StewardError, StoreDenied, StoreUnavailable
 
 # A lock that others hold; a row, or a part of it, that the database or a trigger of its owner refuses.
@@ -63,6 +64,8 @@ def meaning(location: str, error: Exception, right: str = "SELECT") -> StewardEr
     """
     if not isinstance(error, SQLAlchemyError | OSError | UnicodeError):
         return None
+    if isinstance(error, NoGreeting):
+        return StoreDenied(f"{location}: what answers there is no MySQL or MariaDB: {error}. Correct the address.")
     cause = getattr(error, "orig", None) or error
     code, said = code_of(cause), said_by(cause)
     if NO_DATABASE.fullmatch(code):

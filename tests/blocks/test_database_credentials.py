@@ -186,6 +186,11 @@ def test_r12_what_may_be_the_end_of_a_password_is_not_named() -> None:
     assert "s3cret" not in str(refused.value)
 
 
+def test_the_time_for_connecting_to_mysql_can_be_given_as_its_driver_names_it() -> None:
+    assert opens("mysql://h/d?connect_timeout=3")["connect_timeout"] == 3
+    assert opens("mysql://h/d?connectTimeout=3000")["connect_timeout"] == 10  # Java's, in milliseconds
+
+
 UNUSABLE = [
     ("sqlite://", "in memory"),
     ("sqlite::memory:", "in memory"),
@@ -207,6 +212,8 @@ UNUSABLE = [
     ("jdbc:mysql://h/d?password=s3cret&allowMultiQueries=true", "none of .*ssl_ca"),
     ("jdbc:mysql://h/d?password=s3cret&sslMode=sometimes", "one of .*verify-ca"),
     ("jdbc:mysql://h/d?password=s3cret&sslMode=VERIFY_IDENTITY", "must have ssl_ca"),
+    ("mysql://u:s3cret@h/d?connect_timeout=0", "connect_timeout must be whole seconds"),
+    ("mysql://u:s3cret@h/d?connect_timeout=1e9", "connect_timeout must be whole seconds"),
     ("postgresql://u:s3cret@h:port/d", "percent-encoded"),
     ("postgresql://u:s3cret@h:70000/d", "percent-encoded"),
     ("postgresql://u:s3cret@[::1/d", "percent-encoded"),

@@ -1,6 +1,7 @@
 """`apply` carries out exactly the plan that was read; `undo` puts back what a run changed, where nobody else did."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -136,7 +137,7 @@ def test_undone_twice_is_undone_once(half: Datashare) -> None:
     plan = half.clean().plan
     take_back(plan, half)
     again = take_back(plan, half)
-    assert (again.applied, again.conflicts, again.kept["already as planned"]) == (0, 0, 3)
+    assert (again.applied, again.conflicts, again.kept) == (0, 0, {"already as before": 3})
     assert half.everything() == before
 
 
@@ -222,6 +223,8 @@ def test_the_hash_on_the_command_line(half: Datashare, here: Here) -> None:
     done = here("steward", "undo", plan.plan, half.url, "--hash", plan.plan_hash[:8])
     assert (done.returncode, len(half.tasks)) == (2, 6)
     assert "--hash" in done.stderr
+    assert "is not 16 to 64 hex digits of the plan's hash; the 8 in its name are too few" in done.stderr
+    assert here("steward", "apply", plan.plan, half.url, "--hash", "").returncode == 2
     assert here("steward", "apply", plan.plan, half.url, "--hash", plan.plan_hash).returncode == 0
     assert len(half.tasks) == 3
 
@@ -258,7 +261,8 @@ class TestUndoDryRun:
         report = take_back(plan, half, dry_run=True)
         assert (report.dry_run, report.job, report.scanned) == (True, "undo", 3)
         assert (report.planned, report.applied, report.conflicts) == (1, 0, 1)
-        assert report.kept["already as planned"] == 1
+        assert report.kept["already as before"] == 1
+        assert (report.because, report.examples) == ({}, [])
         assert report.bytes_freed == 0
         assert half.everything() == stands
         done = take_back(plan, half)
@@ -275,8 +279,16 @@ class TestUndoDryRun:
         done = here("steward", "undo", plan, half.url, "--dry-run")
         assert done.returncode == 0
         assert "Dry run: 2 of 3 changes would be taken back, 1 conflicts; nothing was changed." in done.stdout
+        assert not re.search("because|First changes|more$", done.stdout, re.MULTILINE)
         assert f"steward undo {Path(plan).name}" in done.stdout
         assert half.everything() == stands
+
+    def test_what_it_brings_back_has_the_sign_of_what_comes(self, half: Datashare, here: Here) -> None:
+        plan = half.clean().plan
+        done = here("steward", "undo", plan, half.url, "--dry-run")
+        assert len(re.findall(r"^  \+ gone-\d  archive is gone", done.stdout, re.MULTILINE)) == 3
+        assert "  - gone" not in done.stdout
+        assert re.search(r"^    because: archive is gone +3$", done.stdout, re.MULTILINE)
 
     def test_it_says_what_would_be_refused(self, half: Datashare, here: Here) -> None:
         plan = half.clean().plan
@@ -292,6 +304,7 @@ class TestUndoDryRun:
         (half.folder / "gone-0.zip").touch()
         report = carry_out(plan, half, dry_run=True)
         assert (report.dry_run, report.planned, report.kept["archive came back"]) == (True, 2, 1)
+        assert (report.because, report.examples) == ({}, [])
         assert len(half.tasks) == 6
 
 

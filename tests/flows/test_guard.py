@@ -142,7 +142,7 @@ def test_n20_a_dry_run_says_what_would_be_refused_with_status_0(datashare: Datas
         "Dry run: 99 of 100 records would change; nothing was changed. A live run would be refused.\n"
     )
     assert wanted in done.stdout
-    assert "only if it is right" in done.stdout
+    assert "Read the plan, and only if it is right, carry it out, exactly as it is:" in done.stdout
     assert "Refused" not in done.stdout + done.stderr
     as_json = here("steward", "hmap-clean", *datashare.arguments, "--json", "--max-changes", "7")
     assert (as_json.returncode, orjson.loads(as_json.stdout)["planned"]) == (0, 99)

@@ -69,12 +69,27 @@ def test_each_command_that_is_shown_does_what_it_says(half: Datashare, here: Her
     assert commands_in(undone.stdout) == []
 
 
-def test_a_refused_plan_is_to_be_read_and_not_to_be_carried_out(half: Datashare, here: Here) -> None:
+def test_a_refused_plan_is_to_be_read_and_carried_out_only_if_it_is_right(half: Datashare, here: Here) -> None:
     refused = here("steward", "hmap-clean", *half.arguments, "--apply")
     assert refused.returncode == 3
     assert "planned changes made" not in refused.stdout
     assert re.match(r"Refused: \d+ of \d+ records would have changed; nothing was changed\.\n", refused.stdout)
     assert refused.stderr.endswith(f" Read the plan: steward plan show {plan(refused.stdout)}\n")
+    assert re.search(r"^  refused +The plan changes 7 of 8 records", refused.stdout, re.MULTILINE)
+    shown = section(refused.stdout, "Read the plan, and only if it is right, carry it out, exactly as it is:")
+    assert len(shown) == 2
+    as_json = here("steward", "hmap-clean", *half.arguments, "--apply", "--json")
+    assert (as_json.returncode, "would be refused" in as_json.stderr) == (3, False)
+    show, apply = commands_in(refused.stdout)
+    assert here(*show).returncode == here(*apply).returncode == 0
+    assert half.tasks == {"present-0"}
+
+
+def test_a_plan_that_is_doubted_is_not_to_be_carried_out_later(datashare: Datashare, here: Here) -> None:
+    datashare.gone(3)
+    refused = here("steward", "hmap-clean", *datashare.arguments, "--apply")
+    assert refused.returncode == 3
+    assert re.search(r"^  refused +.* is empty: is it mounted", refused.stdout, re.MULTILINE)
     assert commands_in(refused.stdout) == []
 
 

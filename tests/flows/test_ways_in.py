@@ -79,6 +79,7 @@ class TestEnv:
         [
             (None, "REDIS: the variable STORE_URL is not set."),
             ("", "REDIS: the variable STORE_URL is empty."),
+            (" ", "REDIS: the variable STORE_URL is empty."),
             (f"redis//:{SECRET}@x", "REDIS: what env:STORE_URL holds has not the form redis://"),
             ("env:OTHER", "REDIS: the variable STORE_URL holds the name of another one"),
         ],
@@ -94,6 +95,10 @@ class TestEnv:
         assert done.returncode == USAGE
         assert one_line(done).startswith(said)
         assert SECRET not in done.stderr
+
+    def test_env_without_a_name_is_said_to_name_none(self, here: Here) -> None:
+        done = here("steward", "hmap-clean", "env:", "/tmp")
+        assert (done.returncode, one_line(done)) == (USAGE, "REDIS: env: names no variable; it is env:NAME.")
 
     def test_a_folder_or_a_file_may_be_named_so_where_the_job_takes_one(
         self, here: Here, monkeypatch: pytest.MonkeyPatch, half: Datashare
@@ -124,6 +129,9 @@ class TestEnv:
         del told["LAB_PASSWORD"]
         refused = subprocess.run([sys.executable, "-c", code, file], env=told, capture_output=True, text=True)
         assert "[database_servers.lab] password: the variable LAB_PASSWORD is not set" in refused.stderr
+        told["LAB_PASSWORD"] = ""
+        refused = subprocess.run([sys.executable, "-c", code, file], env=told, capture_output=True, text=True)
+        assert "[database_servers.lab] password: the variable LAB_PASSWORD is empty" in refused.stderr
 
 
 class TestBlock:
@@ -535,7 +543,7 @@ def test_streams_that_are_closed_or_full_do_not_end_a_run(
 def test_a_log_file_on_a_full_disk_is_said_once(half: Datashare, here: Here) -> None:
     done = here("hmap-cleaner", *half.arguments, "--log-file", "/dev/full", "--log-level", "DEBUG")
     assert (done.returncode, len(half.tasks)) == (DONE, 3)
-    assert done.stderr.count("cannot be written any more") == 1
+    assert done.stderr.count("--log-file /dev/full cannot be written any more: No space left on device.\n") == 1
     assert "Logging error" not in done.stderr
 
 

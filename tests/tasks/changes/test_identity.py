@@ -50,8 +50,6 @@ def test_n11_a_plan_is_not_applied_by_a_judge_that_asks_other_servers(toys: Any)
     plan = toys.plan(store, Reader("mysql://a", "mysql://b"))
     assert plan.header.sources == ["mysql://a", "mysql://b"]
     check_target(plan, store, Reader("mysql://a", "mysql://b", "mysql://c"))
-    with pytest.raises(
-        OtherStore, match=r"made by what mysql://a says, and this run asks mysql://b, mysql://copy inst"
-    ):
+    with pytest.raises(OtherStore, match=r"made by what mysql://a says, .* asks mysql://b, mysql://copy inst"):
         check_target(plan, store, Reader("mysql://b", "mysql://copy"))
     check_target(plan, store, Reader("mysql://copy"), other_store=True)

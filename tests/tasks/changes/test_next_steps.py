@@ -39,6 +39,14 @@ def test_each_stage_has_its_commands(stage: Stage, applied: int, commands: list[
     assert steps.text.endswith(":")
 
 
+@pytest.mark.parametrize(("doubted", "commands"), [(False, [SHOW, APPLY]), (True, [SHOW])])
+def test_what_a_limit_refused_may_be_carried_out_if_it_is_right(doubted: bool, commands: list[str]) -> None:
+    refused = report("refused", 0).model_copy(update={"objections": ["Too many."], "doubted": doubted})
+    steps = next_steps(refused, "toy://")
+    assert steps
+    assert steps.commands == commands
+
+
 @pytest.mark.parametrize(("stage", "applied"), [("done", 0), ("done", 3)])
 def test_nothing_is_taken_back_that_was_not_done_or_cannot_be(stage: Stage, applied: int) -> None:
     assert next_steps(report(stage, applied, undoable=applied == 0)) is None

@@ -6,9 +6,10 @@ from datetime import timedelta
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from tasks.changes.options import Duration
+from tasks.changes.options import Duration, PlanHash
 
 DURATION = TypeAdapter(Duration)
+PLAN_HASH: TypeAdapter[str | None] = TypeAdapter(PlanHash)
 
 
 @pytest.mark.parametrize(
@@ -47,3 +48,19 @@ def test_the_form_in_the_ui_takes_it_as_text_of_that_form(text: str, right: bool
     schema = DURATION.json_schema()
     assert schema["type"] == "string"
     assert bool(re.search(schema["pattern"], text)) is right
+
+
+@pytest.mark.parametrize("text", ["0" * 16, "aB" * 32, None])
+def test_a_plans_hash_or_enough_of_it(text: str | None) -> None:
+    assert PLAN_HASH.validate_python(text) == text
+
+
+@pytest.mark.parametrize("text", ["", "e146db58", "0" * 65, "g" * 16, "0" * 16 + "\n"])
+def test_what_is_no_hash_is_told_so_in_a_sentence(text: str) -> None:
+    with pytest.raises(ValidationError, match="is not 16 to 64 hex digits of the plan's hash; the 8 in its name"):
+        PLAN_HASH.validate_python(text)
+
+
+def test_the_form_takes_a_hash_or_none() -> None:
+    kinds = PLAN_HASH.json_schema()["anyOf"]
+    assert [kind["type"] for kind in kinds] == ["string", "null"]

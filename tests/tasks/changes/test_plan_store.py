@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.changes.errors import BadInput
+from tasks.changes.errors import BadInput, PlanDamaged
 from tasks.changes.plan_store import PlanStore, default_folder
+from tasks.changes.sealed_file import open_file
 
 NOW = datetime(2025, 6, 1, 12, tzinfo=UTC)
 
@@ -32,6 +33,12 @@ def test_the_mode_of_a_folder_that_is_there_is_left_alone(folder: Path) -> None:
     folder.mkdir(parents=True, mode=0o750)
     PlanStore.at(str(folder))
     assert folder.stat().st_mode & 0o777 == 0o750
+
+
+def test_to_read_a_plan_no_folder_is_made(folder: Path) -> None:
+    with pytest.raises(PlanDamaged, match=f"There is no plan file {folder}/nowhere"):
+        open_file("nowhere", str(folder))
+    assert not folder.exists()
 
 
 def test_a_file_in_its_place_is_bad_input(tmp_path: Path) -> None:

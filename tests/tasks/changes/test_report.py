@@ -157,7 +157,8 @@ def test_n20_a_dry_run_says_what_would_be_refused_outside_of_its_contract() -> N
 
 
 def test_b6_a_refused_run_has_words_of_its_own() -> None:
-    refused = report_of(PLAN, None, "toy", STARTED, dry_run=False, stage="refused")
+    refused = report_of(PLAN, None, "toy", STARTED, dry_run=False, stage="refused", objections=[REFUSED])
+    assert ("refused", REFUSED) in rows(refused)
     assert headline(refused) == "Refused: 1,500 of 2,000 records would have changed; nothing was changed."
     labels = {what for what, _ in rows(refused)}
     assert "applied" not in labels

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from flows.printing import report_lines
 from tasks.changes.apply import Tally
 from tasks.changes.next_steps import Stage
 from tasks.changes.plan import Plan
@@ -94,6 +95,20 @@ def test_n20_a_plan_that_would_be_refused_says_so_above_its_numbers(plan: Plan) 
 def test_n8_what_was_not_made_is_on_the_page(plan: Plan) -> None:
     text = shown(plan, "done", Tally(applied=5, conflicts=1, kept=Counter({"came back": 2})))
     assert "| changes made | 5 |\n| conflicts, left alone | 1 |\n| not made: came back | 2 |\n" in text
+
+
+@pytest.mark.parametrize(("applied", "whole"), [(8, True), (5, False), (1, False)])
+def test_a_preview_shows_the_plans_changes_and_reasons_only_where_all_would_be_made(
+    plan: Plan, applied: int, whole: bool
+) -> None:
+    tally = Tally(applied=applied, conflicts=8 - applied)
+    report = report_of(plan, tally, "apply", datetime.now(UTC), dry_run=True)
+    text = page(plan, report, "What would be done.", "toy://memory")
+    assert ("First changes" in text, "change: gone" in text) == (whole, whole)
+    printed = "\n".join(report_lines(report, "toy://memory", lambda line, _: line))
+    assert ("First changes" in printed, "because: gone" in printed) == (whole, whole)
+    assert "more" not in printed or whole
+    assert "-" + "3 more" not in text + printed
 
 
 def test_n19_what_is_ignored_has_its_bar(toys: Any) -> None:

@@ -321,3 +321,16 @@ def test_k4_whatever_the_client_raises_is_one_of_our_errors(
                 use(opened())
         assert failed.value.exit_status == 1
         assert isinstance(failed.value.__cause__, error), "the log has its traceback"
+
+
+def test_what_speaks_another_protocol_is_no_redis() -> None:
+    class Other(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65_536)
+            self.request.sendall(b"don't know that\r\n")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Other) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        with pytest.raises(StoreDenied, match=r"what answers there is no Redis\. Correct the address\."):
+            at(f"redis://127.0.0.1:{other.server_address[1]}").count()
+        other.shutdown()
