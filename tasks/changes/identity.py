@@ -70,7 +70,7 @@ def is_same(planned: Identity, found: Identity) -> bool | None:
     One id in common proves it: after a failover the new server knows the old one's. Other ids are those of another
     store, unless a plain restart changes them and the data are kept in the same place, or nobody knows where.
     """
-    if set(planned.ids.values()) & set(found.ids.values()):
+    if any(_is_one(old, new) for old in planned.ids.values() for new in found.ids.values()):
         return True
     if not planned.ids or not found.ids:
         return None
@@ -78,6 +78,11 @@ def is_same(planned: Identity, found: Identity) -> bool | None:
         elsewhere = planned.place and found.place and planned.place != found.place
         return False if elsewhere else None
     return False
+
+
+def _is_one(planned: str, found: str) -> bool:
+    """Whether two ids are one; that of an older plan may lack the last part of today's, the schema of a database."""
+    return planned == found or (planned.count("/") == 1 and found.startswith(f"{planned}/"))
 
 
 def _lacks(plan: Plan, store: Store[Any], *, undo: bool, proven: bool) -> Iterator[str]:

@@ -236,6 +236,46 @@ def test_a_database_made_anew_under_the_same_name_is_another(searches: Searches,
         apply(plan, anew.credentials)
 
 
+@pytest.mark.parametrize("option", ["currentSchema=s2", "options=-csearch_path%3Ds2"])
+@pytest.mark.parametrize("flow", [apply, undo])
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_another_schema_of_the_same_database_is_another_store(
+    database_url: str, flow: Callable[..., Report], option: str
+) -> None:
+    """Seen: a plan made for s1 was applied in s2, which the search path of another URL leads to."""
+    with DatabaseCredentials.from_argument(database_url).get_client().begin() as connection:
+        connection.execute(text("CREATE SCHEMA s1"))
+        connection.execute(text("CREATE SCHEMA s2"))
+    mine, other = Searches(f"{database_url}?currentSchema=s1"), Searches(f"{database_url}?{option}")
+    mine.fill(20)
+    other.fill(20)
+    plan = plan_of(mine)
+    if flow is undo:
+        apply(plan, mine.credentials)
+        apply(plan_of(other), other.credentials)
+    before = other.results
+    with pytest.raises(OtherStore, match=r"its system_identifier is \d+/\d+/s2, not \d+/\d+/s1"):
+        flow(plan, other.credentials)
+    assert other.results == before
+    assert flow(plan, mine.credentials).applied == 20
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_plan_that_knows_no_schema_is_for_any_of_its_database(
+    searches: Searches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As plans were made before."""
+    knew = (
+        "SELECT system_identifier || '/' || oid FROM pg_control_system(), pg_database "
+        "WHERE datname = current_database() AND coalesce(:table, '') IS NOT NULL"
+    )
+    with monkeypatch.context() as before:
+        before.setattr("tasks.stores.sql_identity.POSTGRESQL", text(knew))
+        plan = plan_of(searches)
+    assert open_plan(plan).header.identity.ids["system_identifier"].count("/") == 1
+    assert apply(plan, searches.credentials).applied == 40
+
+
 @pytest.mark.parametrize("kind", [name for name in KINDS if name in ("postgres", "mariadb")])
 def test_a_database_server_restarted_is_no_other(servers: Servers, kind: str) -> None:
     server = servers(kind)
