@@ -10,6 +10,7 @@ from sqlalchemy import URL, Engine, create_engine
 from blocks.checked_credentials import CheckedCredentials
 from blocks.database_options import OPTIONS
 from blocks.database_url import DRIVERS, PORTS
+from blocks.libpq_environment import check_environment
 
 KINDS: Final = {"mysql": "mysql", "mariadb": "mysql", "postgresql": "postgresql"}
 TLS: Final = {
@@ -88,7 +89,7 @@ class DataJointCredentials(CheckedCredentials, title="DataJoint Credentials"):
         """Make an SQLAlchemy engine, with further options for the driver; it connects when it is first used.
 
         A transaction sees all tables at one moment: a row that moves from one to another is seen in one of them.
-        Raises UnusableCredentials where a field is missing.
+        Raises UnusableCredentials where a field is missing, or a variable of PostgreSQL's would lead elsewhere.
         """
         self.check_complete()
         assert self.password is not None  # noqa: S101  # for mypy
@@ -98,10 +99,13 @@ class DataJointCredentials(CheckedCredentials, title="DataJoint Credentials"):
         given = OPTIONS[kind]({} if self.tls is None else {"sslmode": TLS[kind, self.tls]})
         # As bytes: PyMySQL would send Latin-1.
         secret = {"password": password.encode() if kind == "mysql" else password}
+        connect = {**given, **secret, **options}
+        if kind == "postgresql":
+            check_environment({*connect, *(["dbname"] if self.database else [])})
         return create_engine(
             url,
             hide_parameters=True,
             pool_pre_ping=True,
             isolation_level="REPEATABLE READ",
-            connect_args={**given, **secret, **options},
+            connect_args=connect,
         )
