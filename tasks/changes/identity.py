@@ -15,7 +15,7 @@ from tasks.changes.errors import OtherStore, PlanDamaged, PlanRefused
 from tasks.changes.next_steps import command
 from tasks.changes.plan import Plan
 from tasks.changes.plan_file import action_of
-from tasks.changes.protocols import Action, Identified, Identity, Outcome, Previews, Store
+from tasks.changes.protocols import Action, Holds, Identified, Identity, Outcome, Previews, Store
 from tasks.changes.report import publish
 
 SAMPLE: Final = 20
@@ -99,6 +99,7 @@ def _lacks(plan: Plan, store: Store[Any], *, undo: bool, proven: bool) -> Iterat
         yield f"{store.location} holds {holds:,} records, less than half of the {expected:,.0f} that it should."
     if proven:
         return
+    yield from _lost(plan, store)
     gone = sum(one.outcome is None for one in seen)
     others = sum(one.outcome is Outcome.CONFLICT for one in seen)
     if 2 * gone > len(seen):
@@ -108,6 +109,16 @@ def _lacks(plan: Plan, store: Store[Any], *, undo: bool, proven: bool) -> Iterat
             f"{gone + others} of {len(seen)} records of the plan that were looked at in {store.location} hold neither "
             "what they held when it was made nor what it wants there."
         )
+
+
+def _lost(plan: Plan, store: Store[Any]) -> Iterator[str]:
+    """Yield that most of the few records that the plan left alone, and noted, are gone."""
+    anchors = plan.counts.anchors
+    if not anchors or not isinstance(store, Holds):
+        return
+    gone = store.holds(anchors).count(False)
+    if 2 * gone > len(anchors):
+        yield f"{gone} of {len(anchors)} records that the plan left alone are gone from {store.location}."
 
 
 def sample(plan: Plan) -> list[Action]:

@@ -117,6 +117,38 @@ def test_a_server_that_lost_its_data_in_a_restart_is_refused(servers: Servers, t
     assert datashare.tasks == set()
 
 
+@pytest.mark.parametrize("flow", [apply, undo])
+def test_other_records_in_the_place_of_those_that_were_lost_are_another_store(
+    servers: Servers, tmp_path: Path, flow: Callable[..., Report]
+) -> None:
+    """Seen: 30 of 70 records were put back among 60 that have nothing to do with them; only their number was right."""
+    server = servers("redis")
+    datashare = Datashare(Redis.from_url(server.url), server.url, "ds:task:manager", tmp_path)
+    datashare.present(40)
+    datashare.gone(30)
+    plan = (datashare.plan() if flow is apply else datashare.clean()).plan
+    assert len(open_plan(plan).counts.anchors) == 20
+    server.restart()
+    datashare.redis.hset("ds:task:manager", mapping={f"other {i}": "{}" for i in range(60)})
+    if flow is apply:
+        datashare.gone(30)
+    before = datashare.everything()
+    with pytest.raises(OtherStore, match="20 of 20 records that the plan left alone are gone from "):
+        flow(plan, datashare.credentials)
+    assert datashare.everything() == before
+
+
+def test_half_of_the_others_may_be_gone_meanwhile(servers: Servers, tmp_path: Path) -> None:
+    server = servers("redis", *AOF)
+    datashare = Datashare(Redis.from_url(server.url), server.url, "ds:task:manager", tmp_path)
+    datashare.present(40)
+    datashare.gone(30)
+    plan = datashare.clean().plan
+    datashare.redis.hdel("ds:task:manager", *open_plan(plan).counts.anchors[:10])
+    server.restart()
+    assert take_back(plan, datashare).applied == 30
+
+
 def test_a_replica_that_took_over_is_no_other(servers: Servers, tmp_path: Path) -> None:
     """It was a replica when the plan was made: a first replica gives its master a new id."""
     master, replica = servers("redis", "--repl-diskless-sync-delay", "0"), servers("redis")
