@@ -11,6 +11,7 @@ from blocks.checked_credentials import CheckedCredentials
 from blocks.database_engine import engine_for
 from blocks.database_url import FORM, Database, database_at
 from blocks.errors import UnusableCredentials, said
+from blocks.libpq_environment import check_environment
 
 
 # Prefect 3.8 takes a reference to a block in a deployment only where the class has another title than its name.
@@ -85,7 +86,10 @@ class DatabaseCredentials(CheckedCredentials, title="Database Credentials"):
         """Make an SQLAlchemy engine, with further options for the driver; it connects when it is first used.
 
         A SQLite file is never created. No text of the engine's errors holds what a statement was given. Raises
-        UnusableCredentials where the URL is missing.
+        UnusableCredentials where the URL is missing, or a variable of PostgreSQL's would lead elsewhere.
         """
         database = self._database()
-        return engine_for(database.url, {**database.options, **options})
+        given = {**database.options, **options}
+        if database.url.get_backend_name() == "postgresql":
+            check_environment({*given, "dbname"})
+        return engine_for(database.url, given)

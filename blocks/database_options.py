@@ -18,8 +18,8 @@ LIBPQ: Final = (
     *("sslcertmode", "sslcompression", "ssl_min_protocol_version", "ssl_max_protocol_version", "requiressl"),
     *("channel_binding", "require_auth", "requirepeer", "gssencmode", "gsslib", "gssdelegation", "krbsrvname"),
     *("connect_timeout", "application_name", "fallback_application_name", "client_encoding", "options", "passfile"),
-    *("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout", "service"),
-    *("target_session_attrs", "load_balance_hosts", "hostaddr"),
+    *("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout"),
+    *("target_session_attrs", "load_balance_hosts"),
 )
 POSTGRESQL: Final = {
     **{name: name for name in LIBPQ},

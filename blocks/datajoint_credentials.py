@@ -11,6 +11,7 @@ from blocks.checked_credentials import CheckedCredentials
 from blocks.database_engine import engine_for
 from blocks.database_options import OPTIONS
 from blocks.database_url import DRIVERS, PORTS
+from blocks.libpq_environment import check_environment
 
 KINDS: Final = {"mysql": "mysql", "mariadb": "mysql", "postgresql": "postgresql"}
 TLS: Final = {
@@ -89,7 +90,7 @@ class DataJointCredentials(CheckedCredentials, title="DataJoint Credentials"):
         """Make an SQLAlchemy engine, with further options for the driver; it connects when it is first used.
 
         A transaction sees all tables at one moment: a row that moves from one to another is seen in one of them.
-        Raises UnusableCredentials where a field is missing.
+        Raises UnusableCredentials where a field is missing, or a variable of PostgreSQL's would lead elsewhere.
         """
         self.check_complete()
         assert self.password is not None  # noqa: S101  # for mypy
@@ -100,4 +101,6 @@ class DataJointCredentials(CheckedCredentials, title="DataJoint Credentials"):
         # As bytes: PyMySQL would send Latin-1.
         secret = {"password": password.encode() if kind == "mysql" else password}
         given = {**given, **secret, **options}
+        if kind == "postgresql":
+            check_environment({*given, *(["dbname"] if self.database else [])})
         return engine_for(url, given, pool_pre_ping=True, isolation_level="REPEATABLE READ")

@@ -15,7 +15,17 @@ from tasks.changes.errors import OtherStore, PlanDamaged, PlanRefused
 from tasks.changes.next_steps import command
 from tasks.changes.plan import Plan
 from tasks.changes.plan_file import action_of
-from tasks.changes.protocols import Action, Identified, Identity, Judge, Outcome, Previews, ReadsSources, Store
+from tasks.changes.protocols import (
+    Action,
+    Holds,
+    Identified,
+    Identity,
+    Judge,
+    Outcome,
+    Previews,
+    ReadsSources,
+    Store,
+)
 from tasks.changes.report import publish
 
 SAMPLE: Final = 20
@@ -95,7 +105,7 @@ def is_same(planned: Identity, found: Identity) -> bool | None:
     One id in common proves it: after a failover the new server knows the old one's. Other ids are those of another
     store, unless a plain restart changes them and the data are kept in the same place, or nobody knows where.
     """
-    if set(planned.ids.values()) & set(found.ids.values()):
+    if any(_is_one(old, new) for old in planned.ids.values() for new in found.ids.values()):
         return True
     if not planned.ids or not found.ids:
         return None
@@ -103,6 +113,11 @@ def is_same(planned: Identity, found: Identity) -> bool | None:
         elsewhere = planned.place and found.place and planned.place != found.place
         return False if elsewhere else None
     return False
+
+
+def _is_one(planned: str, found: str) -> bool:
+    """Whether two ids are one; that of an older plan may lack the last part of today's, the schema of a database."""
+    return planned == found or (planned.count("/") == 1 and found.startswith(f"{planned}/"))
 
 
 def _lacks(plan: Plan, store: Store[Any], *, undo: bool, proven: bool) -> Iterator[str]:
@@ -119,6 +134,7 @@ def _lacks(plan: Plan, store: Store[Any], *, undo: bool, proven: bool) -> Iterat
         yield f"{store.location} holds {holds:,} records, less than half of the {expected:,.0f} that it should."
     if proven:
         return
+    yield from _lost(plan, store)
     gone = sum(one.outcome is None for one in seen)
     others = sum(one.outcome is Outcome.CONFLICT for one in seen)
     if 2 * gone > len(seen):
@@ -128,6 +144,16 @@ def _lacks(plan: Plan, store: Store[Any], *, undo: bool, proven: bool) -> Iterat
             f"{gone + others} of {len(seen)} records of the plan that were looked at in {store.location} hold neither "
             "what they held when it was made nor what it wants there."
         )
+
+
+def _lost(plan: Plan, store: Store[Any]) -> Iterator[str]:
+    """Yield that most of the few records that the plan left alone, and noted, are gone."""
+    anchors = plan.counts.anchors
+    if not anchors or not isinstance(store, Holds):
+        return
+    gone = store.holds(anchors).count(False)
+    if 2 * gone > len(anchors):
+        yield f"{gone} of {len(anchors)} records that the plan left alone are gone from {store.location}."
 
 
 def sample(plan: Plan) -> list[Action]:

@@ -18,6 +18,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 from pydantic_core import to_jsonable_python
 
+from tasks.changes.anchors import Anchoring
 from tasks.changes.errors import PlanDamaged, ScanBroken, WrongStore
 from tasks.changes.groups import GroupCounts
 from tasks.changes.plan_file import (
@@ -32,6 +33,7 @@ from tasks.changes.progress import Phase
 from tasks.changes.protocols import (
     Action,
     Groups,
+    Holds,
     Identified,
     Identity,
     Ignore,
@@ -142,11 +144,13 @@ def survey(store: Store[V], judge: Judge[V], writer: PlanWriter, phase: Phase) -
     kept: Counter[str] = Counter()
     ignored: Counter[str] = Counter()
     groups = GroupCounts()
+    anchoring = Anchoring(judge, counts.anchors)
+    judging: Judge[V] = anchoring if isinstance(store, Holds) else judge
     for records in store.scan():
         stay: list[Keep] = []  # counted by the page, which takes half as long as one by one
         go: list[str] = []
         for key, value in records:
-            verdict = judge(key, value)
+            verdict = judging(key, value)
             if isinstance(verdict, Keep):
                 stay.append(verdict)
             elif isinstance(verdict, Ignore):
@@ -163,6 +167,8 @@ def survey(store: Store[V], judge: Judge[V], writer: PlanWriter, phase: Phase) -
             groups.add(group, number, planned=False)
         for group, number in Counter(go).items():
             groups.add(group, number, planned=True)
+        if anchoring.enough(counts.scanned):
+            judging = judge
         counts.scanned += len(records)
         phase.at(counts.scanned)
     counts.kept = dict(kept)

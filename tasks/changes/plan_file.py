@@ -73,6 +73,8 @@ class Counts(BaseModel):
     grouped_by: str = ""
     groups: dict[str, Group] = {}
     """The groups of which the plan changes something, by name."""
+    anchors: list[str] = []
+    """Keys of a few records that the plan leaves alone, by which its store can be recognised."""
 
     @property
     def population(self) -> int:

@@ -188,6 +188,14 @@ class ReadsSources(Protocol):
 
 
 @runtime_checkable
+class Holds(Protocol):
+    """A store that can tell whether it holds records; a plan then keeps a few keys of what it leaves alone."""
+
+    def holds(self, keys: Sequence[Key]) -> Sequence[bool]:
+        """Return for each key, of a few, whether a record is there."""
+
+
+@runtime_checkable
 class WorksAhead(Protocol):
     """A store that works on a batch while its caller gets the next one ready."""
 

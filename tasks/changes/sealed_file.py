@@ -26,7 +26,7 @@ from tasks.changes.plan_file import CHUNK, FORMAT, TRAILER, TRAILER_LENGTH, TRAI
 from tasks.changes.plan_store import PlanStore
 
 NAME_ENDS: Final = re.compile(r"-([0-9a-f]{8})\.plan\.zst")
-TORN: Final = (OSError, ValueError, KeyError, TypeError, struct.error, zstandard.ZstdError)
+TORN: Final = (OSError, ValueError, KeyError, TypeError, struct.error, zstandard.ZstdError, MemoryError)
 """What reading a file raises that is no plan, or only a part of one."""
 
 

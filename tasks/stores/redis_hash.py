@@ -224,6 +224,10 @@ class RedisHash:
             foreseen(stands, _raw(one.before), _raw(one.after)) for one, stands in zip(actions, values, strict=True)
         ]
 
+    def holds(self, keys: Sequence[Key]) -> list[bool]:
+        """Return whether each field is there, by a command that every run may use already."""
+        return [value is not None for value in self._talk.read("HMGET", self.hash_key, *map(as_bytes, keys))]
+
     def _script(self, kind: str, actions: list[Action]) -> list[object]:
         script: list[object] = [
             "EVAL",

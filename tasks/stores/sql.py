@@ -183,8 +183,9 @@ class SqlRows:
         return lambda: outcomes
 
     def identity(self) -> Identity:
-        """Return what the server calls itself; nothing for SQLite, whose files tell nothing that outlives a copy."""
-        return identity_of(self.talk.dialect, self.talk.read)
+        """Return what the server calls itself, and the schema; nothing for SQLite, whose files tell nothing lasting."""
+        table = self.talk.engine.dialect.identifier_preparer.format_table(self._columns.table)
+        return identity_of(self.talk.dialect, self.talk.read, table)
 
     def preview(self, actions: Sequence[Action]) -> list[Outcome | None]:
         """Return what rewriting would come to, from the rows as they are now."""

@@ -11,12 +11,19 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from blocks.database_engine import NoGreeting
 from tasks.changes.errors import BadInput, StewardError, StoreDenied, StoreUnavailable
 
-# A lock that others hold; a row, or a part of it, that the database or a trigger of its owner refuses.
+# A lock that others hold.
 LOCKED: Final = re.compile(r"55P03|1205|3572")
+# MySQL's servers send no number so high: a trigger chose it (SIGNAL … SET MYSQL_ERRNO).
+SIGNALLED: Final = 10_000
+USERS_OWN: Final = "45000"
+# Classes of SQLSTATE that PostgreSQL knows: any other is raised by a function of the owner's own, for a row.
+KNOWN: Final = "0[0-3]|0[89A]|0B|0[FLPZ]|2[0-8]|2[BDF]|34|3[89]|3[BDF]|40|42|44|5[3-578]|72|F0|HV|P0|XX"
+# A row, or a part of it, that the database or a trigger of its owner refuses.
 OF_ROWS: Final = re.compile(
-    r"(09|21|22|23|27|2F|38|39|44|45|54|P0|XX)..."  # data, constraints, triggers, limits, damage
+    r"(09|20|21|22|23|27|2F|38|39|44|54|P0|XX)..."  # data, constraints, triggers, limits, damage
+    rf"|(?!{KNOWN})[0-9A-Z]{{5}}"
     r"|1030|1048|1062|1118|1138|1153|1216|1217|1226|1242|1264|1265|1301|1364|1365|1366|1367|1406|1416|1422|1423"
-    r"|1442|1451|1452|1526|1557|1610|1644|1690|1748|1761|1762|1859|3140|3141|3156|3813|3819|3903|4025"
+    r"|1442|1451|1452|1526|1557|1610|1643|1644|1690|1748|1761|1762|1859|3140|3141|3156|3813|3819|3903|4025"
     r"|SQLITE_(CONSTRAINT|TOOBIG|MISMATCH).*"
 )
 TRANSIENT: Final = re.compile(
@@ -107,7 +114,7 @@ def _lacking(said: str, right: str) -> str:
 def code_of(cause: BaseException) -> str:
     """Return a driver's error's code, empty where it has none."""
     if cause.args and isinstance(cause.args[0], int):  # PyMySQL
-        return str(cause.args[0])
+        return str(cause.args[0]) if cause.args[0] < SIGNALLED else USERS_OWN
     return getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", None) or ""
 
 

@@ -13,10 +13,12 @@ from tasks.changes.protocols import Identity
 
 Read = Callable[[Executable], Sequence[Sequence[Any]]]
 
-# Made by initdb, and the same on physical replicas; every role may ask.
+# Made by initdb, and the same on physical replicas; every role may ask. A database has many schemas, and the search
+# path decides whose table is meant: all are one id, as one in common proves the store to be the same.
 POSTGRESQL: Final = text(
-    "SELECT CAST(system_identifier AS text) || '/' || CAST(oid AS text) "
-    "FROM pg_control_system(), pg_database WHERE datname = current_database()"
+    "SELECT concat_ws('/', system_identifier, pg_database.oid, CAST(CAST(relnamespace AS regnamespace) AS text)) "
+    "FROM pg_control_system(), pg_database, pg_class "
+    "WHERE datname = current_database() AND pg_class.oid = to_regclass(CAST(:table AS text))"
 )
 # SHOW knows no unknown names: MariaDB has the second only, and that only in a Galera cluster. After a failover of MySQL
 # the ids of the servers before it are in its GTIDs.
@@ -27,11 +29,15 @@ MYSQL: Final = (
 UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-def identity_of(dialect: str, read: Read) -> Identity:
-    """Return what a server calls itself, as far as this login may ask; nothing for SQLite, and for most of MariaDB."""
+def identity_of(dialect: str, read: Read, table: str) -> Identity:
+    """Return what a server calls itself, as far as this login may ask; nothing for SQLite, and for most of MariaDB.
+
+    On PostgreSQL with the schema that `table`, quoted where it must be, is found in; nothing where there is none.
+    """
     try:
         if dialect == "postgresql":
-            return Identity({"system_identifier": str(read(POSTGRESQL)[0][0])})
+            found = read(POSTGRESQL.bindparams(table=table))
+            return Identity({"system_identifier": str(found[0][0])}) if found else Identity()
         return _of_mysql(read) if dialect == "mysql" else Identity()
     except StoreUnavailable:
         raise

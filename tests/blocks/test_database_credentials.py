@@ -170,6 +170,8 @@ def test_r12_libpq_s_and_mysql_s_own_names_are_taken(url: str, expected: dict[st
         ("jdbc:postgresql://h/d?user=u&password=s3cret&sslfactory=x", "sslfactory"),
         ("jdbc:postgresql://h/d?user=u&password=s3cret&targetServerType=primary", "targetservertype"),
         ("postgresql://u:s3cret@h/d?foo=bar", "foo"),
+        ("jdbc:postgresql://h/d?user=u&password=s3cret&hostaddr=127.0.0.1", "hostaddr"),
+        ("postgresql://u:s3cret@h/d?service=other", "service"),
         ("mysql://u:s3cret@h/d?tlsVersions=TLSv1.2", "tlsversions"),
         ("mysql://u:s3cret@h/d?init_command=DROP", "init_command"),
     ],
@@ -189,6 +191,28 @@ def test_r12_what_may_be_the_end_of_a_password_is_not_named() -> None:
 def test_the_time_for_connecting_to_mysql_can_be_given_as_its_driver_names_it() -> None:
     assert opens("mysql://h/d?connect_timeout=3")["connect_timeout"] == 3
     assert opens("mysql://h/d?connectTimeout=3000")["connect_timeout"] == 10  # Java's, in milliseconds
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("PGOPTIONS", "-csearch_path=s2"), ("PGHOSTADDR", "127.0.0.1"), ("PGSERVICE", "other")],
+)
+def test_a_variable_that_would_lead_elsewhere_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, postgres_url: str, variable: str, value: str
+) -> None:
+    """Seen: rows of another schema, and of another server, under the name of the URL's host."""
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(UnusableCredentials, match=f"{variable} is set in the environment, and would .*: unset it, "):
+        URL(postgres_url).get_client()
+    assert URL("mysql://h/d").get_client()
+
+
+def test_a_variable_that_changes_nothing_is_not_refused(monkeypatch: pytest.MonkeyPatch, postgres_url: str) -> None:
+    given = {"PGOPTIONS": "-csearch_path=s2", "PGHOST": "h", "PGPORT": "1", "PGDATABASE": "d", "PGHOSTADDR": ""}
+    for variable, value in given.items():
+        monkeypatch.setenv(variable, value)
+    with URL(f"{postgres_url}?currentSchema=s1").get_client().connect() as connection:
+        assert connection.exec_driver_sql("SHOW search_path").scalar() == "s1"
 
 
 UNUSABLE = [

@@ -9,6 +9,7 @@ from sqlalchemy import event, make_url
 from sqlalchemy.exc import DBAPIError
 
 from blocks.datajoint_credentials import DataJointCredentials
+from blocks.errors import UnusableCredentials
 from tests.blocks.as_a_block import AsABlock
 
 SECRET = "p@:/?#%&+s3cret é€"
@@ -69,6 +70,18 @@ def test_what_leads_nowhere_is_refused_without_a_secret(fields: dict[str, Any]) 
     with pytest.raises(ValidationError) as refused:
         credentials(**fields)
     assert "s3cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("variable", ["PGOPTIONS", "PGHOSTADDR", "PGSERVICE", "PGDATABASE"])
+def test_a_variable_that_would_lead_elsewhere_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "other")
+    with pytest.raises(UnusableCredentials, match=f"{variable} is set in the environment, and would "):
+        credentials(backend="postgresql").get_client()
+    assert credentials().get_client()
+    if variable == "PGDATABASE":
+        assert credentials(backend="postgresql", database="d").get_client()
 
 
 def test_no_secret_is_shown() -> None:

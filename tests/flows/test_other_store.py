@@ -117,6 +117,38 @@ def test_a_server_that_lost_its_data_in_a_restart_is_refused(servers: Servers, t
     assert datashare.tasks == set()
 
 
+@pytest.mark.parametrize("flow", [apply, undo])
+def test_other_records_in_the_place_of_those_that_were_lost_are_another_store(
+    servers: Servers, tmp_path: Path, flow: Callable[..., Report]
+) -> None:
+    """Seen: 30 of 70 records were put back among 60 that have nothing to do with them; only their number was right."""
+    server = servers("redis")
+    datashare = Datashare(Redis.from_url(server.url), server.url, "ds:task:manager", tmp_path)
+    datashare.present(40)
+    datashare.gone(30)
+    plan = (datashare.plan() if flow is apply else datashare.clean()).plan
+    assert len(open_plan(plan).counts.anchors) == 20
+    server.restart()
+    datashare.redis.hset("ds:task:manager", mapping={f"other {i}": "{}" for i in range(60)})
+    if flow is apply:
+        datashare.gone(30)
+    before = datashare.everything()
+    with pytest.raises(OtherStore, match="20 of 20 records that the plan left alone are gone from "):
+        flow(plan, datashare.credentials)
+    assert datashare.everything() == before
+
+
+def test_half_of_the_others_may_be_gone_meanwhile(servers: Servers, tmp_path: Path) -> None:
+    server = servers("redis", *AOF)
+    datashare = Datashare(Redis.from_url(server.url), server.url, "ds:task:manager", tmp_path)
+    datashare.present(40)
+    datashare.gone(30)
+    plan = datashare.clean().plan
+    datashare.redis.hdel("ds:task:manager", *open_plan(plan).counts.anchors[:10])
+    server.restart()
+    assert take_back(plan, datashare).applied == 30
+
+
 def test_a_replica_that_took_over_is_no_other(servers: Servers, tmp_path: Path) -> None:
     """It was a replica when the plan was made: a first replica gives its master a new id."""
     master, replica = servers("redis", "--repl-diskless-sync-delay", "0"), servers("redis")
@@ -234,6 +266,46 @@ def test_a_database_made_anew_under_the_same_name_is_another(searches: Searches,
     anew.fill(40)
     with pytest.raises(OtherStore, match="its system_identifier is"):
         apply(plan, anew.credentials)
+
+
+@pytest.mark.parametrize("option", ["currentSchema=s2", "options=-csearch_path%3Ds2"])
+@pytest.mark.parametrize("flow", [apply, undo])
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_another_schema_of_the_same_database_is_another_store(
+    database_url: str, flow: Callable[..., Report], option: str
+) -> None:
+    """Seen: a plan made for s1 was applied in s2, which the search path of another URL leads to."""
+    with DatabaseCredentials.from_argument(database_url).get_client().begin() as connection:
+        connection.execute(text("CREATE SCHEMA s1"))
+        connection.execute(text("CREATE SCHEMA s2"))
+    mine, other = Searches(f"{database_url}?currentSchema=s1"), Searches(f"{database_url}?{option}")
+    mine.fill(20)
+    other.fill(20)
+    plan = plan_of(mine)
+    if flow is undo:
+        apply(plan, mine.credentials)
+        apply(plan_of(other), other.credentials)
+    before = other.results
+    with pytest.raises(OtherStore, match=r"its system_identifier is \d+/\d+/s2, not \d+/\d+/s1"):
+        flow(plan, other.credentials)
+    assert other.results == before
+    assert flow(plan, mine.credentials).applied == 20
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_plan_that_knows_no_schema_is_for_any_of_its_database(
+    searches: Searches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As plans were made before."""
+    knew = (
+        "SELECT system_identifier || '/' || oid FROM pg_control_system(), pg_database "
+        "WHERE datname = current_database() AND coalesce(:table, '') IS NOT NULL"
+    )
+    with monkeypatch.context() as before:
+        before.setattr("tasks.stores.sql_identity.POSTGRESQL", text(knew))
+        plan = plan_of(searches)
+    assert open_plan(plan).header.identity.ids["system_identifier"].count("/") == 1
+    assert apply(plan, searches.credentials).applied == 40
 
 
 @pytest.mark.parametrize("kind", [name for name in KINDS if name in ("postgres", "mariadb")])

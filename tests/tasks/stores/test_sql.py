@@ -561,6 +561,33 @@ def test_d6_rows_that_a_trigger_refuses_or_keeps_are_problems_and_the_rest_is_do
     assert notes.all() == dict.fromkeys(rows, "new") | dict.fromkeys({"013", *kept}, "old")
 
 
+@pytest.mark.parametrize("state", ["ZZ001", "20000", "31001", "U0001"])
+@SERVERS
+def test_d6_a_row_that_is_refused_with_a_state_of_the_users_own_costs_that_row(
+    store: SqlRows, notes: Notes, state: str
+) -> None:
+    """Seen: the run ended. On MariaDB the number may be the user's own too."""
+    notes.fill({f"{i:03}": "old" for i in range(20)})
+    number = f", MYSQL_ERRNO = {state}" if state.isdigit() else ""
+    own = {
+        "postgresql": [
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.id = '013' THEN "
+            f"RAISE 'not for sale' USING ERRCODE = '{state}'; END IF; RETURN NEW; END $$",
+            TRIGGERS["postgresql"][1],
+        ],
+        "mysql": [
+            "CREATE TRIGGER refuse BEFORE UPDATE ON note FOR EACH ROW IF NEW.id = '013' THEN "
+            f"SIGNAL SQLSTATE '{state}' SET MESSAGE_TEXT = 'not for sale'{number}; END IF"
+        ],
+    }
+    notes.run(*own[notes.engine.dialect.name])
+    outcomes = store.apply([rewrite(f"{i:03}", "old", "new") for i in range(20)])
+    refused = outcomes.pop(13)
+    assert isinstance(refused, Problem)
+    assert "not for sale" in refused.reason
+    assert outcomes == [DONE] * 19
+
+
 @pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)
 def test_d6_a_row_that_is_too_large_for_the_server_is_a_problem(store: SqlRows, notes: Notes) -> None:
     """Rows that are too large only together are done."""
