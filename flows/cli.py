@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import re
+import ssl
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from threading import Timer
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from cyclopts import App, CycloptsError, CycloptsPanel, Group
 
@@ -52,6 +54,8 @@ for name in ("steward", "prefect"):  # or Python prints to stderr what they log 
 QUIET = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}
 PLAIN = {"PREFECT_LOGGING_MARKUP": "0"}
 """What a record holds is no mark-up in Prefect's log either."""
+END_SECONDS: Final = 10.0
+"""Within which an interrupted command is over."""
 OLD_NAMES = {
     "hmap-clean": "hmap-cleaner",
     "task-model-migrate": "hmap-migrate",
@@ -68,27 +72,36 @@ Every command has --help."""
 
 def main() -> None:
     """Run `steward`."""
-    sys.exit(steward(sys.argv[1:]))
+    end(steward(sys.argv[1:]))
+
+
+def end(status: int) -> NoReturn:
+    """End the process; what hangs, such as a thread that waits for a server, holds an interrupted one up no longer."""
+    if status in (INTERRUPTED, TERMINATED):
+        last = Timer(END_SECONDS, os._exit, [status])
+        last.daemon = True
+        last.start()
+    sys.exit(status)
 
 
 def hmap_cleaner() -> None:
     """Run `hmap-cleaner`, the old name of hmap-clean: it acts unless told --dry-run."""
-    sys.exit(old_command("hmap-clean"))
+    end(old_command("hmap-clean"))
 
 
 def hmap_migrate() -> None:
     """Run `hmap-migrate`, the old name of task-model-migrate: it acts unless told --dry-run."""
-    sys.exit(old_command("task-model-migrate"))
+    end(old_command("task-model-migrate"))
 
 
 def db_migrate_bs_result_task() -> None:
     """Run `db-migrate-bs-result-task`, the old name of batch-search-migrate: it acts unless told --dry-run."""
-    sys.exit(old_command("batch-search-migrate"))
+    end(old_command("batch-search-migrate"))
 
 
 def dj_cleaner() -> None:
     """Run `dj-cleaner`, the old name of datajoint-clean: it acts unless told --dry-run."""
-    sys.exit(old_command("datajoint-clean"))
+    end(old_command("datajoint-clean"))
 
 
 def old_command(job: str) -> int:
@@ -268,6 +281,7 @@ def run(make: Callable[[], App], tokens: list[str]) -> int:
 
     def act() -> int | None:
         check_text(tokens)
+        check_certificates()
         app = make()
         escape_console()
         return called(app, tokens)
@@ -302,6 +316,18 @@ def called(app: App, tokens: list[str]) -> int | None:
 def panel_of_error(error: CycloptsError) -> Panel:
     """Return what a wrong command line is told; it repeats what was typed."""
     return CycloptsPanel(printable_lines(str(error)))
+
+
+def check_certificates() -> None:
+    """Raise BadInput where the certificates that the environment names cannot be used, whoever would read them."""
+    if file := os.environ.get("SSL_CERT_FILE"):
+        try:
+            ssl.create_default_context(cafile=file)
+        except OSError as error:
+            message = (
+                f"SSL_CERT_FILE is {file}, which has no certificates to read: {error.strerror}. Correct or unset it."
+            )
+            raise BadInput(message) from error
 
 
 def check_text(tokens: list[str]) -> None:

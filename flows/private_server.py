@@ -66,7 +66,8 @@ def own_home() -> Path | None:
 def own_environment(home: Path) -> dict[str, str]:
     """Return this environment without what is said in it of another server, or of the way to one."""
     proxies = re.compile(r"(\w+_)?proxy", re.IGNORECASE)
-    foreign = [name for name in os.environ if name.startswith("PREFECT_") or proxies.fullmatch(name)]
+    ways = ("PREFECT_", "SSL_CERT_", "SSLKEYLOGFILE")
+    foreign = [name for name in os.environ if name.startswith(ways) or proxies.fullmatch(name)]
     kept = {name: value for name, value in os.environ.items() if name not in foreign}
     own = {"PREFECT_HOME": str(home), "PREFECT_PROFILES_PATH": str(home / "no-profiles.toml")}
     return {**kept, **SETTINGS, **own}

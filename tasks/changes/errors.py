@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from tasks.changes.texts import printable_lines, without_passwords
+from tasks.changes.texts import printable, without_passwords
 
 if TYPE_CHECKING:
     from tasks.changes.protocols import Key, Outcome, Problem
@@ -46,7 +46,7 @@ class StewardError(Exception):
 
         Prefect makes a run's state, its log and its alerts of this text, and it may have others' words in it.
         """
-        return printable_lines(without_passwords(f"{super().__str__()} {self.so_far}".rstrip()))
+        return printable(without_passwords(f"{super().__str__()} {self.so_far}".rstrip()))
 
 
 class BadInput(StewardError):

@@ -53,7 +53,7 @@ MAX_FRACTION = (
     "or of a group of them (a folder, a schema) in which 20 or more would change."
 )
 MaxFraction = Annotated[float, Field(ge=0, le=1), Described(MAX_FRACTION)]
-MaxChanges = Annotated[int | None, Field(ge=0), Described("Refuse a plan of more changes than this.")]
+MaxChanges = Annotated[int | None, Field(ge=0, le=10**15), Described("Refuse a plan of more changes than this.")]
 Plans = Annotated[
     str | None,
     Described(

@@ -11,6 +11,7 @@ import hashlib
 import io
 import os
 import re
+import stat
 import struct
 import weakref
 from collections.abc import Iterator
@@ -157,13 +158,18 @@ class _Unaltered:
 
 def _opened(path: Path) -> int:
     try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # or a pipe would be waited for
     except FileNotFoundError as error:
         message = f"There is no plan file {path}."
         raise PlanDamaged(message) from error
     except OSError as error:
         message = f"{path} cannot be read: {error.strerror}."
         raise PlanDamaged(message) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        message = f"{path} is no plan file: it is no file at all."
+        raise PlanDamaged(message)
+    return descriptor
 
 
 def _no_trailer() -> NoReturn:

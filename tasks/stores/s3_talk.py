@@ -92,7 +92,12 @@ class Bucket:
     def now(self, prefix: str = "") -> datetime:
         """Return the server's time; a prefix under which one may list is enough to ask."""
         with failures(self.location, LIST):
-            return parsedate_to_datetime(self._list(prefix=prefix, max_keys=1).headers["Date"]).astimezone(UTC)
+            date = self._list(prefix=prefix, max_keys=1).headers.get("Date")
+        try:
+            return parsedate_to_datetime(date or "").astimezone(UTC)
+        except ValueError as error:
+            message = f"{self.location} does not answer as S3 does: it tells no time. Is it an S3 endpoint?"
+            raise StoreDenied(message) from error
 
     def versioned(self) -> bool | None:
         """Whether a plain deletion leaves the bytes where they are, as an old version; None where it is not told."""
