@@ -40,8 +40,6 @@ SEGMENT: Final = 100_000
 SEGMENTS: Final = 50
 EXPIRED_IN_A_ROW: Final = 5
 """How often a batch may be looked at again without anything of it being done."""
-AS_BEFORE: Final = "already as before"
-"""What an undo says of a record that is as it was before the run, where an apply says that it is as planned."""
 FRESH_SECONDS: Final = 1.0
 """How long what a judge saw holds, unless its `fresh_seconds` say so; what had to wait longer is looked at again."""
 
@@ -58,7 +56,6 @@ class Tally:
     problem_count: int = 0
     problems: list[dict[str, str]] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
-    undo: bool = False
 
     @property
     def handled(self) -> int:
@@ -72,7 +69,7 @@ class Tally:
                 self.applied += 1
                 self.freed += action.frees
             elif outcome is Outcome.ALREADY:
-                self.kept[AS_BEFORE if self.undo else outcome.value] += 1
+                self.kept[outcome.value] += 1
             elif isinstance(outcome, Problem):
                 self.problem_count += 1
                 if self.problem_count <= PROBLEMS_KEPT:
@@ -106,7 +103,7 @@ class Application:
     ) -> None:
         """Begin at the plan's first action; `check_again` raises where, after a break, the store is another one."""
         self.name = "undo" if undo else "apply"
-        self.tally = Tally(undo=undo)
+        self.tally = Tally()
         self.sent = False
         """Whether a change was sent to the store: from then on nobody may say that nothing has changed."""
         self.unknown = 0

@@ -25,7 +25,7 @@ def preview(plan: Plan, store: Store[Any], judge: Judge[Any] | None = None, *, u
     if not isinstance(store, Previews):
         message = f"What would be done in {store.location} cannot be told without doing it."
         raise BadInput(message)
-    tally = Tally(undo=undo)
+    tally = Tally()
     with Phase("preview", plan.counts.planned) as phase:
         for batch in plan.batches(store.batch_size):
             _preview_batch(batch, store, judge, tally, undo=undo)

@@ -20,6 +20,7 @@ from tasks.changes.markdown import plain
 from tasks.changes.next_steps import Stage, next_steps
 from tasks.changes.plan import Plan
 from tasks.changes.plan_file import PROBLEMS_KEPT, Counts
+from tasks.changes.protocols import Outcome
 from tasks.changes.run_page import show_on_page, store_of_run
 from tasks.changes.summary import page
 from tasks.changes.texts import clipped, printable, sized
@@ -170,7 +171,7 @@ def rows(report: Report) -> list[tuple[str, str]]:
         ("planned", f"{report.planned:,}"),
         *((f"  because: {reason}", f"{n:,}") for reason, n in report.because.items()),
         *_applied(report),
-        *((f"kept: {reason}", f"{n:,}") for reason, n in sorted(report.kept.items())),
+        *((f"kept: {worded(report, reason)}", f"{n:,}") for reason, n in sorted(report.kept.items())),
         *((f"ignored: {reason}", f"{n:,}") for reason, n in sorted(report.ignored.items())),
         ("problems", f"{report.problem_count:,}"),
         *((f"  {clipped(one['record'])}", clipped(one["reason"])) for one in report.problems[:10]),
@@ -191,9 +192,14 @@ def _applied(report: Report) -> list[tuple[str, str]]:
     return [("applied", f"{report.applied:,}"), conflicts, *unmade]
 
 
+def worded(report: Report, reason: str) -> str:
+    """Return a reason as a person reads it: what an undo finds as planned is as it was before the run."""
+    return "already as before" if report.job == "undo" and reason == Outcome.ALREADY.value else reason
+
+
 def difference(report: Report) -> str:
     """Return how many of the planned changes were not made, and why: such as `3: 2 conflicts, 1 archive came back`."""
-    reasons = ", ".join(f"{number:,} {reason}" for reason, number in report.unmade.items())
+    reasons = ", ".join(f"{number:,} {worded(report, reason)}" for reason, number in report.unmade.items())
     return f"{sum(report.unmade.values()):,}: {reasons}"
 
 

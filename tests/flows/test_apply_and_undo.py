@@ -137,7 +137,7 @@ def test_undone_twice_is_undone_once(half: Datashare) -> None:
     plan = half.clean().plan
     take_back(plan, half)
     again = take_back(plan, half)
-    assert (again.applied, again.conflicts, again.kept) == (0, 0, {"already as before": 3})
+    assert (again.applied, again.conflicts, again.kept["already as planned"]) == (0, 0, 3)
     assert half.everything() == before
 
 
@@ -261,7 +261,7 @@ class TestUndoDryRun:
         report = take_back(plan, half, dry_run=True)
         assert (report.dry_run, report.job, report.scanned) == (True, "undo", 3)
         assert (report.planned, report.applied, report.conflicts) == (1, 0, 1)
-        assert report.kept["already as before"] == 1
+        assert report.kept["already as planned"] == 1
         assert (report.because, report.examples) == ({}, [])
         assert report.bytes_freed == 0
         assert half.everything() == stands

@@ -203,7 +203,7 @@ def test_d7_d8_what_is_beside_a_number_stays_digit_by_digit_and_undo_puts_the_te
     report = searches.migrate()
     after = {"number": counts(5, 1)[:-1] + BESIDE, "integer": counts(5, 1), "text": before["text"]}
     assert searches.results == after
-    assert (report.applied, report.kept) == (2, {"another kind of result": 1})
+    assert (report.applied, report.ignored) == (2, {"another kind of result": 1})
     assert searches.migrate().planned == 0
     assert undo(report.plan, searches.credentials).applied == 2
     assert searches.results == before
@@ -217,7 +217,7 @@ def test_unreadable_results_take_the_counts_of_their_batch_searches_where_that_i
     searches.add("running", "", 9, 2, state="RUNNING")
     searches.add("fine", number(5), 5, 1)
     before, rest = searches.results, searches.rest
-    with pytest.raises(RecordsUnhandled, match="6 of 7 records could not be handled"):
+    with pytest.raises(RecordsUnhandled, match="6 of 7 records could not be judged"):
         searches.migrate(dry_run=True)
     with pytest.raises(RecordsUnhandled, match="2 of 7 records could not be handled") as failed:
         searches.migrate(unreadable="search")

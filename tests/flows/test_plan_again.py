@@ -27,8 +27,7 @@ def at_once(flow: Callable[..., Report], plan: str, store: Any) -> list[Report]:
 
 def outcomes(report: Report) -> tuple[int, int]:
     """Give how many are as planned now, by whichever run, and how many conflicts there were."""
-    already = "already as before" if report.job == "undo" else "already as planned"
-    return report.applied + report.kept.get(already, 0), report.conflicts
+    return report.applied + report.kept.get("already as planned", 0), report.conflicts
 
 
 def test_n26_by_two_processes_at_once(datashare: Datashare, command: Command) -> None:
