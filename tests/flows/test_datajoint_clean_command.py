@@ -108,7 +108,7 @@ WRONG = {
     "the secret key": ('secret_key = "testsecret"', 'secret_key = "s3cret"', FAILED, "the secret key is wrong"),
     "the bucket": ('bucket = "test-steward"', 'bucket = "no-such"', FAILED, "there is no such bucket"),
     "a key": ('schema = "', 'schemaa = "', USAGE, "[[cleaning_runs]] 1, schemaa: not known"),
-    "the endpoint": ('endpoint = "', 'endpoint = "http://', USAGE, "[[cleaning_runs]] 1: endpoint: String should"),
+    "the endpoint": ('endpoint = "', 'endpoint = "http://', USAGE, "minio.s3_0] endpoint: write it without"),
     "the table": ("[storage_servers.minio.s3_0]", "[storage_servers.minio.x]", USAGE, "[storage_servers.minio.s3_0]"),
 }
 
